@@ -1,0 +1,104 @@
+"""Directories that appear whole or not at all.
+
+A directory is written under a hidden name beside its final one, flushed to the disk and renamed.
+A process that is killed leaves the old content or the new, never a mixture and never neither.
+"""
+
+import ctypes
+import errno
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+# TensorStore raises a ValueError that ends with the system's words.
+_FULL = ("No space left on device", "Disk quota exceeded")
+
+
+def this_process() -> str:
+    """Name of this process, unique on machines that share a file system."""
+    return f"{socket.gethostname()}.{os.getpid()}"
+
+
+def partial_name(target: Path, writer: str) -> Path:
+    """Hidden sibling in which a writer, such as `this_process()`, prepares `target`."""
+    return target.with_name(f".{target.name}.{writer}.partial")
+
+
+def publish(partial: Path, target: Path) -> None:
+    """Flushes a finished directory and gives it its name; what had that name before is deleted."""
+    _flush(partial)
+    if not target.exists() or not any(target.iterdir()):
+        partial.rename(target)
+    elif not _exchange(partial, target):
+        target.rename(_replaced(target))
+        partial.rename(target)
+    _flush_entry(target.parent)
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(_replaced(target), ignore_errors=True)
+
+
+def located(directory: str | os.PathLike[str]) -> Path:
+    """The directory, or its old content if a process was killed between two renames."""
+    directory = Path(directory)
+    if not directory.exists() and _replaced(directory.absolute()).is_dir():
+        return _replaced(directory.absolute())
+    return directory
+
+
+def remove_leftovers(target: Path) -> None:
+    """Deletes what killed processes of this machine have written towards `target`."""
+    for path in target.parent.glob(f".{target.name}.{socket.gethostname()}.*.partial"):
+        process = path.name.split(".")[-2]
+        if process.isdecimal() and not _is_alive(int(process)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def trouble(error: Exception) -> str | None:
+    """Why a file could not be written, in words for the user; None if the reason is another."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or any(words in str(error) for words in _FULL):
+        return "no space left on the device; free some or choose another place"
+    denied = isinstance(error, PermissionError | NotADirectoryError | FileExistsError)
+    if denied or (isinstance(error, OSError) and error.errno == errno.EROFS):
+        return f"{error.strerror}: {error.filename}"
+    return None
+
+
+def _replaced(target: Path) -> Path:
+    return target.with_name(f".{target.name}.replaced")
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swaps two directories in one step, where the system and the file system can (Linux)."""
+    if sys.platform != "linux":
+        return False
+    at_cwd, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE, see renameat2(2)
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    if renameat2 is None:
+        return False
+    return renameat2(at_cwd, os.fsencode(a), at_cwd, os.fsencode(b), exchange) == 0
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _flush(directory: Path) -> None:
+    for path in [*directory.rglob("*"), directory]:
+        _flush_entry(path)
+
+
+def _flush_entry(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,226 @@
+"""The rename tables' language: one rule per kind of module, read in both directions.
+
+A rule pairs a template of our module path with one of the source's module name; a `{placeholder}`
+stands for digits, a `{placeholder*}` for letters, digits and underscores, and has the same value
+on both sides:
+
+    Rule("stage{s}_block{b}/conv{k}", "layer{s}.{b}.conv{k}", CONV)
+
+Its third part says how the module's leaves are called and laid out there. Every leaf of our tree
+finds its source name through the first rule that matches, so one table serves import and export.
+"""
+
+import functools
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from zoo.errors import UsageError
+
+Path = tuple[str, ...]  # ("params", "stem", "conv", "kernel")
+Shape = tuple[int, ...]
+
+
+class Leaf(NamedTuple):
+    """How one of our leaves is stored by the source.
+
+    Attributes:
+        ours: collection and leaf name, as in "params/kernel".
+        theirs: the leaf's name in the source's module.
+        axes: axes of our array in the order in which the source keeps them, None standing for
+            an axis of length one that only the source has; None alone if the arrays are alike.
+        merge: first and last of the reordered axes that the source keeps as one; None if all
+            stand apart.
+    """
+
+    ours: str
+    theirs: str
+    axes: tuple[int | None, ...] | None = None
+    merge: tuple[int, int] | None = None
+
+
+class Rule(NamedTuple):
+    """One kind of module: our path, the source's name, and its leaves."""
+
+    ours: str
+    theirs: str
+    leaves: tuple[Leaf, ...]
+
+
+class Table(NamedTuple):
+    """Everything that translates one family to one source library.
+
+    Attributes:
+        rules: tried from top to bottom.
+        order: parts of source names in the order in which the source lists them; numbers
+            sort by value, before words. `parent.part` is the place of a part below that parent.
+        counter: name of the integer counter that the source keeps beside running statistics;
+            it carries no weight: left out on import, written as zero on export.
+        separator: what stands between the parts of a source name.
+        numbered: prefixes of names that the source numbers as it makes them, `conv2d`,
+            `conv2d_1`, ...; only their order counts, for the source may begin anywhere.
+        blanks: shapes of float32 tensors that the source keeps but never reads, by name, from the
+            shapes of ours: left out on import, written as zeros on export.
+        aliases: second names of tensors that the source lists several times, with the first, from
+            all first names: compared on import, repeated on export.
+    """
+
+    rules: Sequence[Rule]
+    order: Sequence[str]
+    counter: str | None = None
+    separator: str = "."
+    numbered: Sequence[str] = ()
+    blanks: Callable[[Mapping[Path, Shape]], Mapping[str, Shape]] = lambda shapes: {}
+    aliases: Callable[[Iterable[str]], Mapping[str, str]] = lambda names: {}
+
+
+# PyTorch keeps (out, in, kh, kw) and (out, in); we keep (kh, kw, in, out) and (in, out).
+CONV = (Leaf("params/kernel", "weight", (3, 2, 0, 1)), Leaf("params/bias", "bias"))
+DENSE = (Leaf("params/kernel", "weight", (1, 0)), Leaf("params/bias", "bias"))
+NORM = (
+    Leaf("params/scale", "weight"),
+    Leaf("params/bias", "bias"),
+    Leaf("batch_stats/mean", "running_mean"),
+    Leaf("batch_stats/var", "running_var"),
+)
+
+
+def source_name(table: Table, path: Path) -> tuple[str, Leaf]:
+    """Where the source keeps our leaf `path`, and how."""
+    collection, *modules, leaf_name = path
+    module = "/".join(modules)
+    for rule in table.rules:
+        found = _pattern(rule.ours).fullmatch(module)
+        if found is None:
+            continue
+        for leaf in rule.leaves:
+            if leaf.ours == f"{collection}/{leaf_name}":
+                name = rule.theirs.format(**found.groupdict())
+                return f"{name}{table.separator}{leaf.theirs}".removeprefix("."), leaf
+    raise KeyError(f"no rule of the table matches {'/'.join(path)}")
+
+
+@functools.cache
+def _pattern(template: str) -> re.Pattern[str]:
+    digits = re.sub(r"\{(\w+)\}", r"(?P<\1>\\d+)", template)
+    return re.compile(re.sub(r"\{(\w+)\*\}", r"(?P<\1>\\w+)", digits))
+
+
+def from_source(
+    table: Table, shapes: Mapping[Path, tuple[int, ...]], tensors: Mapping[str, np.ndarray]
+) -> dict[Path, np.ndarray]:
+    """Fills every leaf of `shapes` from `tensors`, and uses every tensor.
+
+    Raises:
+        UsageError: names or shapes disagree; the message holds the whole difference.
+    """
+    names = renumbered(tensors, table.numbered)
+    arrays, problems = {}, []
+    unused = {names[name]: tensor for name, tensor in tensors.items()}
+    for path, shape in shapes.items():
+        name, leaf = source_name(table, path)
+        tensor = unused.pop(name, None)
+        if tensor is None:
+            problems.append(f"- {name} {_theirs(shape, leaf)}  (missing)")
+        elif tensor.shape != _theirs(shape, leaf):
+            problems.append(f"! {name} is {tensor.shape}, the model has {_theirs(shape, leaf)}")
+        else:
+            arrays[path] = _import(tensor, shape, leaf)
+    for name, first in table.aliases([source_name(table, path)[0] for path in shapes]).items():
+        repeat = unused.pop(name, None)
+        if repeat is None or first not in tensors or not np.array_equal(repeat, tensors[first]):
+            problems.append(f"! {name} is missing or differs from {first}, which it repeats")
+    for name, shape in table.blanks(shapes).items():
+        if name not in unused or unused.pop(name).shape != shape:
+            problems.append(f"- {name} {shape}  (missing, or of another shape)")
+    extra = [n for n in unused if table.counter is None or n.rpartition(".")[2] != table.counter]
+    problems += [f"+ {name} {unused[name].shape}  (not in the model)" for name in extra]
+    if problems:
+        raise UsageError(_difference(problems))
+    return arrays
+
+
+def to_source(table: Table, arrays: Mapping[Path, Any]) -> dict[str, np.ndarray]:
+    """The source's own names, layout and key order; every array owns contiguous memory."""
+    blanks = table.blanks({path: np.shape(array) for path, array in arrays.items()})
+    tensors: dict[str, np.ndarray] = {n: np.zeros(s, np.float32) for n, s in blanks.items()}
+    for path, leaf_array in arrays.items():
+        name, leaf = source_name(table, path)
+        tensors[name] = np.array(_export(np.asarray(leaf_array), leaf), order="C")
+        if table.counter and path[0] == "batch_stats":
+            module = name.rpartition(table.separator)[0]
+            tensors[f"{module}{table.separator}{table.counter}"] = np.zeros((), np.int64)
+    for name, first in table.aliases(list(tensors)).items():
+        tensors[name] = tensors[first].copy()
+    return {name: tensors[name] for name in sorted(tensors, key=_sort_key(table))}
+
+
+def renumbered(names: Iterable[str], prefixes: Sequence[str]) -> dict[str, str]:
+    """Names by name; those of numbered layers count from `prefix`, `prefix_1` without gaps."""
+    names = list(names)
+    result = {name: name for name in names}
+    for prefix in prefixes:
+        layer = re.compile(rf"{prefix}(?:_(\d+))?(?=/|$)")
+        found = {name: int(m[1] or 0) for name in names if (m := layer.match(name))}
+        rank = {number: i for i, number in enumerate(sorted(set(found.values())))}
+        for name, number in found.items():
+            canonical = f"{prefix}_{rank[number]}" if rank[number] else prefix
+            result[name] = layer.sub(canonical, name, count=1)
+    return result
+
+
+def _theirs(shape: Shape, leaf: Leaf) -> Shape:
+    shape = _reordered(shape, leaf)
+    if leaf.merge is None:
+        return shape
+    first, last = leaf.merge
+    return (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :])
+
+
+def _reordered(shape: Shape, leaf: Leaf) -> Shape:
+    if leaf.axes is None:
+        return shape
+    return tuple(1 if axis is None else shape[axis] for axis in leaf.axes)
+
+
+def _import(tensor: np.ndarray, shape: Shape, leaf: Leaf) -> np.ndarray:
+    if leaf.axes is None:
+        return tensor.reshape(shape)
+    tensor = tensor.reshape(_reordered(shape, leaf)).squeeze(axis=_added(leaf.axes))
+    return tensor.transpose(np.argsort([a for a in leaf.axes if a is not None]))
+
+
+def _export(array: np.ndarray, leaf: Leaf) -> np.ndarray:
+    shape = _theirs(array.shape, leaf)
+    if leaf.axes is not None:
+        array = array.transpose([a for a in leaf.axes if a is not None])
+    return array.reshape(shape)
+
+
+def _added(axes: Sequence[int | None]) -> tuple[int, ...]:
+    return tuple(i for i, axis in enumerate(axes) if axis is None)
+
+
+def _sort_key(table: Table) -> Any:
+    rank = {word: i for i, word in enumerate(table.order)}
+
+    def place(parent: str, part: str) -> int:
+        return rank[f"{parent}.{part}" if f"{parent}.{part}" in rank else part]
+
+    def key(name: str) -> list[tuple[int, int]]:
+        parts = name.split(table.separator)
+        return [
+            (0, int(part)) if part.isdigit() else (1, place(parent, part))
+            for parent, part in zip(["", *parts[:-1]], parts, strict=True)
+        ]
+
+    return key
+
+
+def _difference(problems: list[str], most: int = 40) -> str:
+    shown = problems[:most]
+    more = [f"... and {len(problems) - most} more"] if len(problems) > most else []
+    return "\n".join(["the tensors do not fit the model:", *shown, *more])

@@ -1,0 +1,126 @@
+"""Files from the Hugging Face hub, every byte checked.
+
+`huggingface_hub` downloads, resumes, locks and caches, under its own variables `HF_HOME`,
+`HF_ENDPOINT`, `HF_HUB_OFFLINE` and `HF_TOKEN`. It compares sizes only, so the content is hashed
+here against what the server announced: a file that differs is deleted and refused.
+"""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from checkpoints import atomic
+from checkpoints.manifest import sha256 as sha256_of
+from zoo.errors import UsageError
+
+_PATIENCE = 5.0  # seconds until a hub that does not answer counts as unreachable
+
+
+def fetch(
+    repo: str, file: str, revision: str | None = None, sha256: str | None = None
+) -> tuple[Path, str]:
+    """Path of a file of a model repository, downloaded if necessary, and its SHA-256.
+
+    Args:
+        repo: `owner/name`.
+        file: path inside the repository.
+        revision: branch, tag or commit; None is the main branch.
+        sha256: content that is demanded, whatever the server announces.
+
+    Raises:
+        UsageError: the file does not exist, cannot be had now, or has the wrong content; in the
+            last case it is not kept.
+    """
+    where = f"{file} of {repo}" + (f" at {revision}" if revision else "")
+    try:
+        path, announced = _download(repo, file, revision)
+    except Exception as error:  # the client's transport, and so its errors, differ by version
+        raise UsageError(f"{where} {_explanation(error)}.") from error
+    digest = sha256_of(path)
+    if not _agrees(path, digest, sha256) or not _agrees(path, digest, announced):
+        path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        raise UsageError(
+            f"The download of {where} is damaged: its SHA-256 is {digest}, expected "
+            f"{sha256 or announced}. It was deleted; try again, and if that does not help, "
+            f"{_endpoint()} serves a wrong file."
+        )
+    return path, digest
+
+
+def _download(repo: str, file: str, revision: str | None) -> tuple[Path, str | None]:
+    """Path and announced hash; if the hub cannot be asked, those of an earlier download."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES
+    endpoint, announced, reason = _endpoint(), None, None
+    if not offline:
+        # `hf_hub_download` tries for half a minute before it gives up; this asks once.
+        url = hf_hub_url(repo, file, revision=revision, endpoint=endpoint)
+        try:
+            announced = get_hf_file_metadata(url, timeout=_PATIENCE, endpoint=endpoint).etag
+        except Exception as error:
+            reason = error
+    local = offline or reason is not None
+    options = {"revision": revision, "endpoint": endpoint, "local_files_only": local}
+    try:
+        path = Path(hf_hub_download(repo, file, **options))
+    except Exception as error:
+        raise (reason or error.__cause__ or error) from error
+    return path, announced or _etag_of(path)
+
+
+def _etag_of(path: Path) -> str | None:
+    """The cache links `snapshots/<commit>/<file>` to `blobs/<etag>`."""
+    return path.readlink().name if path.is_symlink() else None
+
+
+def _agrees(path: Path, digest: str, expected: str | None) -> bool:
+    """Whether a file has the content that an ETag announces.
+
+    Large files are announced by their SHA-256, small ones by git's name for their content, its
+    SHA-1. Any other ETag says nothing about the content.
+    """
+    if expected is None or not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", expected):
+        return True
+    if len(expected) == 64:
+        return digest == expected
+    content = path.read_bytes()
+    blob = b"blob %d\0%b" % (len(content), content)
+    return hashlib.sha1(blob, usedforsecurity=False).hexdigest() == expected
+
+
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    return os.environ.get("HF_ENDPOINT", "").rstrip("/") or constants.ENDPOINT
+
+
+def _explanation(error: Exception) -> str:
+    """What is wrong with a file, and what the user can do."""
+    from huggingface_hub import errors
+
+    match error:
+        case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
+            return "is not in the cache (HF_HOME) and HF_HUB_OFFLINE is set; unset it to download"
+        case errors.GatedRepoError():
+            return f"needs permission: ask for it at {_endpoint()}, then set HF_TOKEN"
+        case errors.RepositoryNotFoundError():
+            return f"does not exist at {_endpoint()}, or is private and needs HF_TOKEN"
+        case errors.RevisionNotFoundError() | errors.EntryNotFoundError():
+            return f"does not exist at {_endpoint()}"
+        case errors.HfHubHTTPError():
+            return f"was refused by {_endpoint()}, status {error.response.status_code}; try later"
+        case errors.HFValidationError():
+            return f"cannot exist: {_first_line(error)}"
+    if trouble := atomic.trouble(error):
+        return f"could not be written to the cache (HF_HOME): {trouble}"
+    return (
+        f"is not in the cache (HF_HOME) and {_endpoint()} cannot be reached: "
+        f"{_first_line(error)}; check the connection, or set HF_ENDPOINT to a mirror"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

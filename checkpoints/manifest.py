@@ -1,0 +1,103 @@
+"""manifest.json: what a checkpoint directory must contain, to the byte.
+
+{"format": 1,
+ "files": {"card.json": {"size": 1234, "sha256": "..."}, ...},
+ "leaves": {"params/head/bias": "float32[10]", ...}}
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import UsageError
+
+NAME = "manifest.json"
+FORMAT = 1
+
+
+def write(directory: Path, leaves: Mapping[str, str]) -> None:
+    """Records every file that is in the directory now.
+
+    Args:
+        directory: a finished checkpoint without manifest.
+        leaves: `surgery.describe` of the tree it holds.
+    """
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    entries = {path.relative_to(directory).as_posix(): _entry(path) for path in files}
+    manifest = {"format": FORMAT, "files": entries, "leaves": dict(leaves)}
+    (directory / NAME).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def read(directory: Path) -> dict[str, Any]:
+    """The manifest of a checkpoint directory; its files are not looked at.
+
+    Raises:
+        UsageError: no such directory, no manifest in it, or one that cannot be understood.
+    """
+    if not directory.is_dir():
+        raise UsageError(f"There is no checkpoint directory {str(directory)!r}.")
+    if not (directory / NAME).is_file():
+        state = "it is empty" if not any(directory.iterdir()) else f"it has no {NAME}"
+        raise UsageError(
+            f"{str(directory)!r} is not a checkpoint, or its writing was cut short: {state}."
+        )
+    try:
+        manifest = json.loads((directory / NAME).read_text(encoding="utf-8"))
+        version, _ = manifest["format"], (manifest["leaves"].items(), manifest["files"].items())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(directory, NAME, "cannot be read") from error
+    if version != FORMAT:
+        raise UsageError(
+            f"The checkpoint {str(directory)!r} has format {version!r} and this version reads "
+            f"format {FORMAT}; install a newer jax-functional-zoo."
+        )
+    return manifest
+
+
+def verify(directory: Path, only: str | None = None) -> dict[str, Any]:
+    """Checks size and SHA-256 of every file, or of one; returns the manifest.
+
+    Raises:
+        UsageError: what `read` raises, or a file is missing, cut short or changed; it is named.
+    """
+    manifest = read(directory)
+    for name, entry in manifest["files"].items():
+        path = directory / name
+        if only not in (None, name):
+            continue
+        if not path.is_file():
+            raise _damaged(directory, name, "is missing")
+        if (size := path.stat().st_size) != entry["size"]:
+            raise _damaged(directory, name, f"has {size:,} bytes instead of {entry['size']:,}")
+        if sha256(path) != entry["sha256"]:
+            raise _damaged(directory, name, "has changed since it was written (SHA-256 differs)")
+    return manifest
+
+
+def is_complete(directory: Path) -> bool:
+    """Whether every file is there with its size; contents are not read."""
+    try:
+        entries = read(directory)["files"].items()
+    except UsageError:
+        return False
+    paths = [(directory / name, entry["size"]) for name, entry in entries]
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    return {"size": path.stat().st_size, "sha256": sha256(path)}
+
+
+def _damaged(directory: Path, name: str, what: str) -> UsageError:
+    return UsageError(
+        f"The checkpoint {str(directory)!r} is damaged: {name} {what}; use another checkpoint, or "
+        "a copy of this one."
+    )

@@ -1,0 +1,164 @@
+"""Image to array, exactly as the weights were trained to see it. NumPy and Pillow only.
+
+Every way of storing pixels has one meaning here:
+
+* alpha (RGBA, LA, palette with transparency): composited onto white;
+* grey to colour: the channel is repeated; colour to grey: ITU-R 601 luma, as in Pillow;
+* palette, CMYK, YCbCr and the like: Pillow's conversion to RGB;
+* 16-bit grey: divided by 257, so that 65,535 becomes 255;
+* floating-point pixels and CIELAB: refused, their range is not known;
+* several frames or pages: the first one.
+"""
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image, ImageOps
+
+from zoo.errors import UsageError, closest
+
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+_MODES = {1: "L", 3: "RGB"}
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Resize the shortest side, crop the centre, normalise: timm's evaluation transform.
+
+    `preprocess(image)` is `preprocess.normalize(preprocess.resize(image))`.
+
+    Attributes:
+        image_size: side of the square result, in pixels.
+        crop_pct: `image_size` over the length of the shortest side before the crop, in (0, 1].
+        interpolation: one of `INTERPOLATIONS`; downsampling is antialiased.
+        mean: per channel, of pixels in [0, 1]; one value means grey input, three mean RGB.
+        std: per channel, of pixels in [0, 1].
+
+    Reference: `timm.data.create_transform(is_training=False, crop_mode="center")`.
+    """
+
+    image_size: int = 224
+    crop_pct: float = 0.875
+    interpolation: str = "bicubic"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def __post_init__(self):
+        if self.image_size < 1:
+            raise UsageError(f"`image_size` must be at least 1 pixel, got {self.image_size}.")
+        if not 0 < self.crop_pct <= 1:
+            raise UsageError(f"`crop_pct` must be above 0 and at most 1, got {self.crop_pct}.")
+        if self.interpolation not in INTERPOLATIONS:
+            raise UsageError(
+                f"`interpolation` must be one of {', '.join(INTERPOLATIONS)}, "
+                f"got {self.interpolation!r}{closest(self.interpolation, INTERPOLATIONS)}"
+            )
+        if len(self.mean) not in _MODES or len(self.mean) != len(self.std) or min(self.std) <= 0:
+            raise UsageError(
+                "`mean` and `std` must have one value (grey) or three (RGB) each and `std` must be "
+                f"positive, got {self.mean} and {self.std}."
+            )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Preprocess":
+        """The inverse of `dataclasses.asdict`; accepts JSON's lists."""
+        return cls(**{**values, **{k: tuple(v) for k, v in values.items() if isinstance(v, list)}})
+
+    @property
+    def channels(self) -> int:
+        """Channels of the result: 1 or 3."""
+        return len(self.mean)
+
+    def __call__(self, image: Image.Image | UInt8[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+        """Prepares one image of any size; returns float32 (image_size, image_size, channels)."""
+        return self.normalize(self.resize(image))
+
+    def resize(self, image: Image.Image | UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "h w c"]:
+        """Resizes and crops one image; returns uint8 (image_size, image_size, channels).
+
+        Args:
+            image: a Pillow image, or uint8 (h, w) or (h, w, c) with 1, 2, 3 or 4 channels.
+        """
+        picture = to_channels(image, self.channels)
+        shortest, size = math.floor(self.image_size / self.crop_pct), self.image_size
+        width, height = _scaled(picture.size, shortest)
+        if (width, height) != picture.size:
+            picture = picture.resize((width, height), INTERPOLATIONS[self.interpolation])
+        left, top = round((width - size) / 2.0), round((height - size) / 2.0)
+        pixels = np.asarray(picture.crop((left, top, left + size, top + size)))
+        return pixels.reshape(size, size, self.channels)
+
+    def normalize(self, image: UInt8[np.ndarray, "*b h w c"]) -> Float32[np.ndarray, "*b h w c"]:
+        """Maps pixels to (pixel / 255 - mean) / std; a batch works as well as one image."""
+        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+        return (image.astype(np.float32) / np.float32(255) - mean) / std
+
+
+def open_image(path: str | os.PathLike[str]) -> Image.Image:
+    """Reads an image file whole, turned upright as its EXIF orientation says.
+
+    Raises:
+        UsageError: no such file, not an image, or an image that is damaged or cut short.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"There is no image file {str(path)!r}.")
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image)
+    except Exception as error:  # Pillow's decoders raise whatever their parsers meet
+        raise UsageError(
+            f"{str(path)!r} cannot be read as an image: it is damaged, cut short or of a format "
+            f"that Pillow does not know ({error})."
+        ) from error
+
+
+def to_channels(image: Image.Image | UInt8[np.ndarray, "..."], channels: int = 3) -> Image.Image:
+    """Converts any image to grey (`channels=1`) or RGB (`channels=3`), as the module says.
+
+    Raises:
+        UsageError: an array that is not an image, or pixels of unknown range.
+    """
+    picture = _picture(image) if isinstance(image, np.ndarray) else image
+    if picture.mode in ("F", "LAB"):
+        raise UsageError(f"Pixels of mode {picture.mode!r} are not read; convert the image to RGB.")
+    if picture.mode.startswith("I"):
+        wide = np.clip(np.asarray(picture).astype(np.int64), 0, 65535)
+        picture = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture).convert("RGB")
+    return picture.convert(_MODES[channels])
+
+
+def _picture(pixels: UInt8[np.ndarray, "..."]) -> Image.Image:
+    grey = pixels.ndim == 3 and pixels.shape[-1] == 1
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] not in (1, 2, 3, 4)):
+        raise UsageError(
+            "An image must have the shape (h, w) or (h, w, c) with 1 to 4 channels, "
+            f"got {pixels.shape}."
+        )
+    return Image.fromarray(pixels[..., 0] if grey else pixels)
+
+
+def _scaled(size: Sequence[int], shortest: int) -> tuple[int, int]:
+    width, height = size
+    if width <= height:
+        return shortest, int(shortest * height / width)
+    return int(shortest * width / height), shortest

@@ -1,0 +1,81 @@
+"""Catalogue of released weights: one card per set, found without network.
+
+Published ones are rows of `released.json`, data like any other; those that the project trained
+itself ship as checkpoint directories `released/<name>/` inside the package.
+"""
+
+import fnmatch
+import functools
+import importlib.resources
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import zoo
+from checkpoints import store
+from checkpoints.card import Card
+from zoo.errors import UsageError, closest
+
+
+def list_weights(pattern: str = "*") -> list[str]:
+    """Sorted names, `architecture.tag`, of the released weights that match a shell pattern."""
+    names = {*_published(), *_shipped()}
+    return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
+
+
+def weights_info(name: str) -> Card:
+    """The card of a set of released weights.
+
+    Raises:
+        UsageError: no such weights; the tags of the architecture or the closest names are shown.
+    """
+    if name in _shipped():
+        return store.read_card(_shipped()[name])
+    if name in _published():
+        return _published()[name]
+    raise _unknown(name)
+
+
+def shipped_directory(name: str) -> Path | None:
+    """Where a set of weights lies inside the package, or None if it is not shipped."""
+    return _shipped().get(name)
+
+
+def _unknown(name: str) -> UsageError:
+    names = list_weights()
+    if tags := [known for known in names if known.startswith(f"{name}.")]:
+        return UsageError(
+            f"{name!r} is an architecture; choose one of its weights: {', '.join(tags)}."
+        )
+    if name in zoo.list_models():
+        return UsageError(
+            f"{name!r} is an architecture without released weights; train it from "
+            f"`zoo.create_model({name!r})`."
+        )
+    hint = closest(name, names) or "."
+    return UsageError(f"{name!r} is no directory and no name of `checkpoints.list_weights()`{hint}")
+
+
+def _package() -> Path:
+    return Path(str(importlib.resources.files("checkpoints")))
+
+
+@functools.cache
+def _shipped() -> dict[str, Path]:
+    folder = _package() / "released"
+    return (
+        {p.name: p for p in folder.iterdir() if store.is_checkpoint(p)} if folder.is_dir() else {}
+    )
+
+
+@functools.cache
+def _published() -> dict[str, Card]:
+    rows = json.loads((_package() / "released.json").read_text(encoding="utf-8"))
+    return {row["name"]: _counted(Card.from_dict(row)) for row in rows}
+
+
+def _counted(card: Card) -> Card:
+    """With the number of parameters that the catalogue of architectures knows exactly."""
+    info = zoo.model_info(card.architecture)
+    same = not card.overrides and card.num_classes == info.num_classes
+    return replace(card, parameters=info.parameters) if same else card

@@ -1,0 +1,269 @@
+"""Checkpoints on disk: complete and intact, or refused. The only file that knows Orbax.
+
+    directory/
+      card.json       what the weights are, `checkpoints.card`
+      manifest.json   size and SHA-256 of every file, `checkpoints.manifest`
+      arrays/         Orbax, one checkpointable for each top-level key of the tree
+
+Orbax alone lets some flipped bits through; the manifest does not. A run keeps its checkpoints as
+`run/steps/00000120`.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from checkpoints import atomic, manifest
+from checkpoints.card import Card
+from checkpoints.surgery import describe, diff
+from zoo.errors import UsageError
+
+_CARD, _ARRAYS, _STEPS = "card.json", "arrays", "steps"
+
+
+def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: Card) -> Path:
+    """Writes a checkpoint; an earlier one of that name is replaced, never mixed, never missing.
+
+    Where several processes train together, each of them calls this with the same arguments.
+
+    Args:
+        directory: new, empty, or an earlier checkpoint.
+        variables: arrays under string keys, such as `{"params": ..., "batch_stats": ...}`. Below
+            the first level the containers may be those of Flax and optax, and leaves may be typed
+            random keys.
+        card: description, stored beside the arrays.
+
+    Returns:
+        The absolute path of the checkpoint.
+
+    Raises:
+        UsageError: the directory holds something else, cannot be written, or the disk is full;
+            nothing half-written remains.
+    """
+    target = Path(directory).resolve()
+    _refuse_other_content(target)
+    partial = atomic.partial_name(target, _writer())
+    try:
+        _write(partial, variables, card)
+        if _is_first_process():
+            atomic.remove_leftovers(target)
+            atomic.publish(partial, target)
+    except Exception as error:
+        if (trouble := atomic.trouble(error)) is None:
+            raise
+        raise UsageError(f"Could not save the checkpoint {str(target)!r}: {trouble}.") from error
+    finally:
+        if _is_first_process():
+            shutil.rmtree(partial, ignore_errors=True)
+    _wait_for_all("checkpoint published")
+    return target
+
+
+def restore(directory: str | os.PathLike[str], abstract: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads the top-level keys of `abstract` from an intact checkpoint, and no others.
+
+    Args:
+        directory: a checkpoint.
+        abstract: tree of `jax.ShapeDtypeStruct`s or arrays. A leaf that has a sharding is restored
+            into it, whatever it was saved from; any other goes to the default device, uncommitted.
+
+    Raises:
+        UsageError: the checkpoint is damaged, or holds another tree; the whole diff is shown.
+    """
+    directory = atomic.located(directory)
+    stored = manifest.verify(directory)["leaves"]
+    groups = {name: tree for name, tree in abstract.items() if jax.tree.leaves(tree)}
+    held = sorted({_group(path) for path in stored})
+    if absent := [name for name in groups if name not in held]:
+        raise UsageError(
+            f"The checkpoint {str(directory)!r} has no {absent[0]!r}; it holds {', '.join(held)}."
+        )
+    found = {path: spec for path, spec in stored.items() if _group(path) in abstract}
+    if lines := diff(describe(abstract), found):
+        raise UsageError(
+            f"The checkpoint {str(directory)!r} is of another model; {len(lines)} leaves do not "
+            "match:\n  " + "\n  ".join(lines)
+        )
+    return {**abstract, **_read_arrays(directory / _ARRAYS, groups)}
+
+
+def read_card(directory: str | os.PathLike[str]) -> Card:
+    """The card of a checkpoint.
+
+    Raises:
+        UsageError: the directory is no checkpoint, or its card is damaged.
+    """
+    directory = atomic.located(directory)
+    manifest.verify(directory, only=_CARD)
+    return Card.from_json((directory / _CARD).read_text(encoding="utf-8"))
+
+
+def verify(directory: str | os.PathLike[str]) -> None:
+    """Checks every byte of a checkpoint.
+
+    Raises:
+        UsageError: no checkpoint, or a file that is missing, cut short or changed; it is named.
+    """
+    manifest.verify(atomic.located(directory))
+
+
+def is_checkpoint(directory: str | os.PathLike[str]) -> bool:
+    """Whether a directory claims to be a checkpoint, intact or not."""
+    return (atomic.located(directory) / manifest.NAME).is_file()
+
+
+def step_path(run: str | os.PathLike[str], step: int) -> Path:
+    """Where the checkpoint of a step of a run lies."""
+    return Path(run) / _STEPS / f"{step:08d}"
+
+
+def steps(run: str | os.PathLike[str]) -> list[tuple[int, Path]]:
+    """Steps and paths of the checkpoints of a run, oldest first, complete or not."""
+    folder = Path(run) / _STEPS
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return sorted((int(path.name), path) for path in paths if path.name.isdecimal())
+
+
+def latest(run: str | os.PathLike[str]) -> Path | None:
+    """The newest complete checkpoint of a run, or None; whether it is intact, `verify` tells."""
+    complete = (path for _, path in reversed(steps(run)) if manifest.is_complete(path))
+    return next(complete, None)
+
+
+def keep(run: str | os.PathLike[str], n: int) -> None:
+    """Deletes all but the `n` newest complete checkpoints of a run, and what killed saves left.
+
+    Only the process that writes the run may call this.
+    """
+    if n < 1:
+        raise UsageError(f"A run must keep at least 1 checkpoint, got {n}.")
+    complete = [step for step, path in steps(run) if manifest.is_complete(path)]
+    for step, path in steps(run):
+        if len(complete) > n and step < complete[-n]:
+            # Renamed first: a checkpoint that is half deleted must not look like one.
+            path.rename(path.with_name(f".{path.name}.old"))
+    for leftover in (Path(run) / _STEPS).glob(".*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _write(partial: Path, variables: Mapping[str, Any], card: Card) -> None:
+    if _is_first_process():
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+    _wait_for_all("checkpoint begun")
+    _write_arrays(partial / _ARRAYS, variables)
+    if _is_first_process():
+        (partial / _CARD).write_text(card.to_json(), encoding="utf-8")
+        manifest.write(partial, describe(variables))
+
+
+def _write_arrays(path: Path, variables: Mapping[str, Any]) -> None:
+    from orbax.checkpoint import v1 as ocp
+
+    # Orbax does not take trees without leaves.
+    groups = {
+        name: jax.tree.map(_stored, tree)
+        for name, tree in variables.items()
+        if jax.tree.leaves(tree)
+    }
+    if not groups:
+        return
+    with _quiet():
+        ocp.save_checkpointables(str(path), groups)
+
+
+def _stored(leaf: Any) -> Any:
+    """A leaf as Orbax takes it, which is not as a NumPy scalar.
+
+    Of an array that is the same on all devices of a single process, one copy: Orbax would write a
+    piece from every device, which takes four times as long.
+    """
+    if not _is_jax(leaf):
+        return np.asarray(leaf)
+    one_copy = jax.process_count() == 1 and leaf.is_fully_replicated
+    return leaf.addressable_shards[0].data if one_copy else leaf
+
+
+def _read_arrays(path: Path, groups: Mapping[str, Any]) -> dict[str, Any]:
+    if not groups:
+        return {}
+    from orbax.checkpoint import v1 as ocp
+
+    with _quiet():
+        loaded = ocp.load_checkpointables(
+            str(path.resolve()), jax.tree.map(_destination, dict(groups))
+        )
+    return jax.tree.map(_uncommitted, loaded)
+
+
+def _destination(leaf: Any) -> Any:
+    """What Orbax restores a leaf into: its sharding if it has one, else host memory."""
+    leaf = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+    sharding = getattr(leaf, "sharding", None)
+    if sharding is None and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape)  # a shape, no memory
+    sharding = sharding or jnp.zeros(()).sharding  # a key has no form in host memory
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+
+def _uncommitted(leaf: Any) -> Any:
+    """Host arrays become JAX arrays; those of 64 bits stay in NumPy while x64 is off."""
+    if _is_jax(leaf) or jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype:
+        return leaf
+    return jnp.array(leaf)
+
+
+def _is_jax(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array)
+
+
+def _group(path: str) -> str:
+    return path.partition("/")[0]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Orbax from logging the tracebacks of its threads; the error itself is raised to us."""
+    logger = logging.getLogger("absl")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _refuse_other_content(target: Path) -> None:
+    if is_checkpoint(target) or not target.exists():
+        return
+    if not target.is_dir() or any(target.iterdir()):
+        raise UsageError(
+            f"{str(target)!r} exists and is not a checkpoint, so it is not overwritten; choose a "
+            "new directory."
+        )
+
+
+def _is_first_process() -> bool:
+    return jax.process_index() == 0
+
+
+def _writer() -> str:
+    if jax.process_count() == 1:
+        return atomic.this_process()
+    from jax.experimental import multihost_utils
+
+    return f"together.{multihost_utils.broadcast_one_to_all(np.int32(os.getpid()))}"
+
+
+def _wait_for_all(what: str) -> None:
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(what)

@@ -1,0 +1,147 @@
+"""A small Hugging Face hub on loopback that speaks the protocol of its client.
+
+Metadata and content are apart, as on the real hub: `HEAD /owner/name/resolve/main/file` redirects
+to the content's host and says what will be found there; the content answers ranges. A test may
+damage a body, break a connection or forbid a repository, and reads which requests were made.
+"""
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+COMMIT = hashlib.sha1(b"the only commit").hexdigest()
+
+
+class HubServer(ThreadingHTTPServer):
+    """Files of model repositories, by repository and path.
+
+    Attributes:
+        requests: method and path of every request so far.
+        announced: content by its SHA-256, as it was added.
+        served: content by the SHA-256 under which it is announced.
+        break_after: bytes after which the next download loses its connection.
+        refuse: status with which every request is refused.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.files: dict[tuple[str, str], bytes] = {}
+        self.served: dict[str, bytes] = {}
+        self.requests: list[tuple[str, str]] = []
+        self.ranges: list[str] = []
+        self.break_after: int | None = None
+        self.refuse: int | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def content_host(self) -> str:
+        return f"http://localhost:{self.server_port}"
+
+    def add(self, repo: str, file: str, body: bytes) -> str:
+        """Publishes a file; returns its SHA-256."""
+        digest = hashlib.sha256(body).hexdigest()
+        self.files[repo, file] = body
+        self.served[digest] = body
+        return digest
+
+    def flip_a_bit(self, digest: str) -> None:
+        """Damages what is served, and not what is announced."""
+        body = bytearray(self.served[digest])
+        body[len(body) // 2] ^= 1
+        self.served[digest] = bytes(body)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: HubServer
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def _answer(self) -> None:
+        self.server.requests.append((self.command, self.path))
+        if self.server.refuse:
+            self._reply(self.server.refuse)
+        elif match := re.fullmatch(r"/content/(\w+)", self.path):
+            self._content(self.server.served[match[1]])
+        elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path):
+            self._resolve(*match.groups())
+        else:
+            self._reply(404)
+
+    def _resolve(self, repo: str, revision: str, file: str) -> None:
+        if not any(repo == known for known, _ in self.server.files):
+            return self._reply(404, {"X-Error-Code": "RepoNotFound"})
+        if revision not in ("main", COMMIT):
+            return self._reply(404, {"X-Error-Code": "RevisionNotFound"})
+        if (repo, file) not in self.server.files:
+            return self._reply(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+        body = self.server.files[repo, file]
+        if file.endswith(".json"):  # small files lie in git itself
+            name = hashlib.sha1(b"blob %d\0%b" % (len(body), body)).hexdigest()
+            digest = hashlib.sha256(body).hexdigest()
+            return self._content(
+                self.server.served[digest], {"X-Repo-Commit": COMMIT, "ETag": f'"{name}"'}
+            )
+        digest = hashlib.sha256(body).hexdigest()
+        return self._reply(
+            302,
+            {
+                "X-Repo-Commit": COMMIT,
+                "X-Linked-Etag": f'"{digest}"',
+                "X-Linked-Size": str(len(body)),
+                "Location": f"{self.server.content_host}/content/{digest}",
+            },
+        )
+
+    def _content(self, body: bytes, headers: dict[str, str] | None = None) -> None:
+        headers, status = {"Accept-Ranges": "bytes", **(headers or {})}, 200
+        if match := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
+            start, status = int(match[1]), 206
+            self.server.ranges.append(match[0])
+            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+            body = body[start:]
+        self._reply(status, headers, body)
+
+    def _reply(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        cut, self.server.break_after = self.server.break_after, None
+        if cut is not None and body:
+            self.close_connection = True
+            body = body[:cut]
+        self.wfile.write(body)
+
+
+@contextmanager
+def running_hub() -> Iterator[HubServer]:
+    """A hub that serves until the block ends."""
+    server = HubServer()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,56 @@
+"""JAX as strict as it can be, on eight virtual CPU devices."""
+
+import json
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Numbers matter here, speed does not: compiling takes half the time.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from tests.golden import fill
+
+CASES = Path(__file__).parent / "golden" / "cases"
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache/jax-functional-zoo/tests"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(0)
+
+
+@pytest.fixture
+def golden():
+    """`golden(case, num_classes)`: safetensors body, images and recorded arrays of a case.
+
+    More classes than the case has leave its logits as they are: the fill of a longer head begins
+    with that of the shorter one.
+    """
+
+    def read(name, num_classes=None):
+        case = json.loads((CASES / f"{name}.json").read_text())
+        if num_classes:
+            case["state_dict"] = [
+                [n, [num_classes, *shape[1:]] if n.startswith("fc.") else shape, dtype]
+                for n, shape, dtype in case["state_dict"]
+            ]
+        tensors = {
+            n: t.astype(np.float32 if t.dtype == np.float64 else t.dtype)
+            for n, t in fill.fill_state_dict(case).items()
+        }
+        images = jnp.asarray(fill.make_input(case), jnp.float32)
+        return save(tensors), images, dict(np.load(CASES / f"{name}.npz"))
+
+    return read

@@ -1,0 +1,112 @@
+"""The quick cases, and that the runner can fail; `python -m tests.golden` runs them all."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.golden import __main__ as command
+from tests.golden import runner
+
+CASES = Path(__file__).parent / "cases"
+
+
+@pytest.mark.parametrize("name", ["resnet18_64", "preprocess_photos"])
+def test_case(name):
+    outcome = runner.run(CASES / f"{name}.json")
+    assert outcome.passed, outcome.failure
+
+
+@pytest.fixture
+def altered(tmp_path):
+    """A copy of a case in which something was changed."""
+
+    def alter(name, arrays=None, **source):
+        case = json.loads((CASES / f"{name}.json").read_text())
+        case["source"] |= source
+        (tmp_path / f"{name}.json").write_text(json.dumps(case))
+        if arrays is None:
+            shutil.copy(CASES / f"{name}.npz", tmp_path)
+        else:
+            np.savez(tmp_path / f"{name}.npz", **(dict(np.load(CASES / f"{name}.npz")) | arrays))
+        return tmp_path
+
+    return alter
+
+
+def test_a_variant_we_lack_is_a_failure_that_names_it(altered, capsys):
+    folder = altered("resnet18_64", constructor="timm.create_model('resnet19', num_classes=10)")
+    assert command.main(str(folder)) == 1
+    out = capsys.readouterr().out
+    assert "FAIL: no architecture 'resnet19'" in out
+    assert "0 of 1 cases pass" in out
+
+
+@pytest.mark.parametrize("array", ["logits", "train_logits", "grad_norms", "bn_var_norms"])
+def test_a_difference_of_a_ten_thousandth_is_a_failure(altered, array):
+    changed = np.load(CASES / "resnet18_64.npz")[array] * 1.0001
+    outcome = runner.run(altered("resnet18_64", {array: changed}) / "resnet18_64.json")
+    assert not outcome.passed
+    assert "beyond 1e-5" in outcome.failure
+
+
+def test_a_constructor_is_read_and_never_evaluated():
+    source = {"constructor": "timm.create_model(exit())"}
+    with pytest.raises(ValueError, match="malformed"):
+        runner.parse_constructor({"source": source, "num_classes": 1})
+
+
+@pytest.mark.parametrize(
+    ("constructor", "expected"),
+    [
+        (
+            "torchvision.models.googlenet(weights=None, num_classes=7)",
+            ("torchvision", "googlenet", {"num_classes": 7, "aux_heads": True}),
+        ),
+        (
+            "torchvision.models.inception_v3(aux_logits=False)",
+            ("torchvision", "inception_v3", {"num_classes": 7}),
+        ),
+        (
+            "timm.create_model('inception_v3', aux_logits=True)",
+            ("timm", "inception_v3", {"num_classes": 7, "aux_heads": True}),
+        ),
+        (
+            "keras.applications.inception_v3.InceptionV3(weights=None, classes=7)",
+            ("keras", "inception_v3_keras", {"num_classes": 7}),
+        ),
+        (
+            "timm.create_model('tnt_b_patch16_224', img_size=(160, 96), drop_path_rate=0.1)",
+            ("timm", "tnt_b_patch16_224", {"num_classes": 7, "image_size": (160, 96)}),
+        ),
+        (
+            "SReT_wo_slice.SReT_S_wo_slice_finetune_384(pretrained=False, drop_path_rate=0.0)",
+            ("sret", "sret_s_wo_slice_finetune_384", {"num_classes": 7}),
+        ),
+        (
+            "SReT.SReT(224, 16, 8, [32, 32], groups1=[16, 2], recursive_num=[1, 2], num_classes=3)",
+            (
+                "sret",
+                "sret_t",
+                {
+                    "num_classes": 3,
+                    "image_size": 224,
+                    "head_dims": (32, 32),
+                    "slices": (16, 2),
+                    "shared_blocks": (1, 2),
+                },
+            ),
+        ),
+    ],
+)
+def test_constructors_of_several_libraries(constructor, expected):
+    case = {"source": {"constructor": constructor}, "num_classes": 7}
+    library, name, overrides = runner.parse_constructor(case)
+    overrides.pop("permutation", None)
+    assert (library, name, overrides) == expected
+
+
+def test_an_empty_folder_is_not_a_success(tmp_path):
+    assert command.main(str(tmp_path)) == 1

@@ -1,0 +1,103 @@
+"""Real processes: killed, interrupted, and started beside files that carry our names."""
+
+import json
+import shutil
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+
+import checkpoints
+from tests.checkpoints.hub_server import running_hub
+
+RUN = [
+    *("train", "--model", "resnet8", "--dataset", "zoo_digits", "--steps", "150"),
+    *("--batch-size", "16", "--save-every", "7", "--log-every", "1", "--rotate", "10"),
+]
+
+
+def wait_for_rows(directory, count, process):
+    log = directory / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not log.exists() or log.read_text().count("\n") < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def arrays(directory):
+    variables = checkpoints.load(directory).variables
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(variables)]
+
+
+def test_a_killed_run_resumes_to_the_same_bits(zoo_process, tmp_path):
+    whole = zoo_process(*RUN, "--out", "whole")
+    assert whole.wait() == 0, whole.communicate()
+    for row in (5, 60):  # before the first checkpoint, and between two
+        killed = zoo_process(*RUN, "--out", "killed", "--resume")
+        wait_for_rows(tmp_path / "killed", row, killed)
+        killed.kill()
+        killed.wait()
+    last = zoo_process(*RUN, "--out", "killed", "--resume")
+    assert last.wait() == 0, last.communicate()
+    for ours, theirs in zip(arrays(tmp_path / "killed"), arrays(tmp_path / "whole"), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    rows = [
+        [(row["step"], row["loss"]) for row in map(json.loads, path.read_text().splitlines())]
+        for path in (tmp_path / "killed/metrics.jsonl", tmp_path / "whole/metrics.jsonl")
+    ]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_first_and_says_so(zoo_process, tmp_path, number, status):
+    process = zoo_process(*RUN, "--steps", "5000", "--save-every", "5000", "--out", "run")
+    wait_for_rows(tmp_path / "run", 3, process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert f"{number.name}: saved step" in err
+    assert "continue it with --resume" in err
+    assert "Traceback" not in err
+    assert checkpoints.load(tmp_path / "run").card.source["examples"] >= 3 * 16
+
+
+def test_files_that_carry_our_names_do_no_harm(zoo_process, tmp_path):
+    (tmp_path / "train.py").write_text("raise RuntimeError('not me')")
+    (tmp_path / "zoo.py").write_text("raise RuntimeError('nor me')")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "__init__.py").touch()
+    process = zoo_process("doctor")
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert "all ours" in out
+
+
+@pytest.mark.slow
+def test_published_weights_on_a_folder_of_pictures(zoo_process, pictures, golden, tmp_path):
+    """From the hub's file to a fine-tuned run, its accuracy and its answers."""
+    body, *_ = golden("resnet18_64", num_classes=1000)
+    with running_hub() as server:
+        server.add("timm/resnet18.a1_in1k", "model.safetensors", body)
+        hub = {
+            "HF_ENDPOINT": server.endpoint,
+            "HF_HOME": str(tmp_path / "hf"),
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        }
+        tune = zoo_process(
+            *("finetune", "--weights", "resnet18.a1_in1k", "--dataset", pictures, "--json"),
+            *("--image-size", "64", "--steps", "3", "--batch-size", "8", "--out", "tuned"),
+            **hub,
+        )
+        out, err = tune.communicate()
+        assert tune.returncode == 0, err
+    shutil.rmtree(tmp_path / "hf")
+    loaded = checkpoints.load(tmp_path / "tuned")
+    assert loaded.card.class_names == ("one", "two", "zero")
+    assert loaded.preprocess.image_size == 64
+    score = zoo_process("evaluate", "--weights", "tuned", "--dataset", pictures, "--json")
+    assert json.loads(score.communicate()[0]) == pytest.approx(json.loads(out)["after"])
+    answer = zoo_process("predict", "--weights", "tuned", pictures / "zero", "--json")
+    assert len(json.loads(answer.communicate()[0])) == 12

@@ -1,0 +1,122 @@
+"""The update, alone and on eight devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import train
+import zoo
+
+HOW = ("jit", "pmap", "shard_map")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return zoo.create_model("resnet8", stage_sizes=(1,), width=8)
+
+
+@pytest.fixture
+def variables(model, key):
+    return zoo.init_variables(model, key, jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32))
+
+
+@pytest.fixture(scope="module")
+def batches():
+    rng = np.random.default_rng(0)
+    return [
+        {
+            "image": rng.normal(size=(16, 8, 8, 1)).astype(np.float32),
+            "label": rng.integers(0, 10, 16).astype(np.int32),
+        }
+        for _ in range(4)
+    ]
+
+
+def losses(model, variables, batches, how, **options):
+    """The loss curve and the state that `how` leads to."""
+    optimizer = optax.adamw(1e-2)
+    axis_name = None if how == "jit" else "data"
+    step = train.make_train_step(model, optimizer, axis_name=axis_name, **options)
+    step = train.parallelize(step, how)
+    ema = options.get("ema") is not None
+    state = train.create_state(model, variables, optimizer, key=jax.random.key(1), ema=ema)
+    curve = []
+    for batch in batches:
+        state, metrics = step(state, batch, state.key)
+        curve.append(float(metrics["loss"]))
+    return curve, state
+
+
+@pytest.mark.parametrize("groups", [1, 2, 8, 16])
+def test_jit_pmap_and_shard_map_give_the_same_numbers(groups, model, variables, batches):
+    assert jax.device_count() == 8
+    curves, states = zip(
+        *(losses(model, variables, batches, how, batch_norm_groups=groups) for how in HOW),
+        strict=True,
+    )
+    for curve, state in zip(curves[1:], states[1:], strict=True):
+        np.testing.assert_allclose(curve, curves[0], rtol=1e-5)
+        for ours, jitted in zip(
+            jax.tree.leaves(state.variables), jax.tree.leaves(states[0].variables), strict=True
+        ):
+            np.testing.assert_allclose(ours, jitted, rtol=1e-4, atol=1e-5)
+
+
+def test_groups_of_batch_norm_matter(model, variables, batches):
+    one, many = (losses(model, variables, batches, "jit", batch_norm_groups=g)[0] for g in (1, 8))
+    assert np.abs(np.subtract(one, many)).max() > 1e-3
+
+
+def test_the_same_images_are_learnt(model, variables, batches):
+    curve, state = losses(model, variables, batches[:1] * 100, "jit")
+    assert curve[-1] < 0.5 * curve[0]
+    assert int(state.step) == 100
+
+
+def test_average_of_parameters_follows_its_formula(model, variables, batches):
+    averaged = losses(model, variables, batches[:1], "jit", ema=0.9)[1]
+    plain = losses(model, variables, batches[:1], "jit")[1]
+    for mean, new, old in zip(
+        *(jax.tree.leaves(t) for t in (averaged.ema, plain.params, variables["params"])),
+        strict=True,
+    ):
+        np.testing.assert_allclose(mean, 0.9 * old + 0.1 * new, rtol=1e-4, atol=1e-6)
+    assert averaged.variables["params"] is averaged.ema
+
+
+def test_a_state_does_not_share_memory_with_the_variables(model, variables, batches):
+    losses(model, variables, batches[:1], "jit")
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables))  # not donated
+
+
+def test_steps_do_not_recompile(model, variables, batches):
+    optimizer = optax.sgd(0.1)
+    traces = []
+
+    def loss(logits, labels):
+        traces.append(None)
+        return train.softmax_cross_entropy(logits, labels)
+
+    step = train.parallelize(train.make_train_step(model, optimizer, loss), "jit")
+    state = train.create_state(model, variables, optimizer, key=jax.random.key(0))
+    for batch in batches:
+        state, _ = step(state, batch, state.key)
+    assert len(traces) == 1
+
+
+def test_a_step_made_for_another_wrapper_is_refused(model):
+    with pytest.raises(zoo.UsageError, match="'pmap' needs a step made with `axis_name='data'`"):
+        train.parallelize(train.make_train_step(model, optax.sgd(0.1)), "pmap")
+    with pytest.raises(zoo.UsageError, match="`how` must be one of jit, pmap, shard_map"):
+        train.parallelize(train.make_train_step(model, optax.sgd(0.1)), "pjit")
+
+
+def test_an_odd_batch_names_the_sizes_that_work():
+    from train.parallel import check_divisible
+
+    with pytest.raises(zoo.UsageError, match=r"divisible by the 8 devices, got 30; use 24 or 32"):
+        check_divisible(30, 8)
+    with pytest.raises(zoo.UsageError, match=r"got 3; use 8$"):
+        check_divisible(3, 8)

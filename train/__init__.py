@@ -1,0 +1,42 @@
+"""Optimisation: pure steps, one impure loop, exact evaluation.
+
+>>> import train
+>>> result = train.fit(train.Config(model="resnet8", dataset="zoo_digits", epochs=30))
+"""
+
+from train.augment import Augment
+from train.config import Config, OptimizerConfig
+from train.data import eval_batches, few_shot, load_dataset, train_batches
+from train.finetune import finetune
+from train.loop import Interrupted, Result, fit
+from train.losses import softmax_cross_entropy
+from train.metrics import evaluate
+from train.optimizer import make_optimizer, make_schedule
+from train.parallel import data_mesh, parallelize
+from train.predict import predict
+from train.state import TrainState, create_state
+from train.step import make_train_step
+
+__all__ = [
+    "Augment",
+    "Config",
+    "Interrupted",
+    "OptimizerConfig",
+    "Result",
+    "TrainState",
+    "create_state",
+    "data_mesh",
+    "eval_batches",
+    "evaluate",
+    "few_shot",
+    "finetune",
+    "fit",
+    "load_dataset",
+    "make_optimizer",
+    "make_schedule",
+    "make_train_step",
+    "parallelize",
+    "predict",
+    "softmax_cross_entropy",
+    "train_batches",
+]

@@ -1,0 +1,121 @@
+"""The command line: `zoo COMMAND --help`."""
+
+import contextlib
+import errno
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from zoo.errors import UsageError, closest
+
+T = TypeVar("T")
+
+# A command is imported when it is called, so that `zoo list` does not wait for optimisers.
+COMMANDS = {
+    "list": ("train.commands.show", "architectures of the zoo"),
+    "info": ("train.commands.show", "everything known of one architecture or set of weights"),
+    "weights": ("train.commands.show", "pretrained weights, by name"),
+    "train": ("train.commands.fit", "train an architecture from scratch, or go on from weights"),
+    "finetune": ("train.commands.fit", "adapt pretrained weights to a data set"),
+    "evaluate": ("train.commands.use", "accuracy and loss of weights on a data set"),
+    "predict": ("train.commands.use", "classes of images, with probabilities"),
+    "doctor": ("train.commands.doctor", "versions, devices, caches; is the installation sound?"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    name = argv[0] if argv else "--help"
+    if name in ("--help", "-h"):
+        print(usage())
+        return 0
+    if name == "--version":
+        from importlib.metadata import version
+
+        print(version("jax-functional-zoo"))
+        return 0
+    if name not in COMMANDS:
+        print(f"zoo: no command {name!r}{closest(name, COMMANDS)}\n\n{usage()}", file=sys.stderr)
+        return 2
+    return run(name, argv[1:])
+
+
+def usage() -> str:
+    """What is printed for `zoo --help`."""
+    lines = [f"  {name:10} {does}" for name, (_, does) in COMMANDS.items()]
+    header = "usage: zoo COMMAND [OPTIONS]\n\nA functional model zoo in JAX.\n\ncommands:"
+    return "\n".join([header, *lines, "\n`zoo COMMAND --help` explains each one's options."])
+
+
+def run(name: str, argv: list[str]) -> int:
+    """Runs a command; what the user can mend becomes one sentence and exit status 2."""
+    with _one_sentence(name) as status:
+        configure_jax()
+        module = importlib.import_module(COMMANDS[name][0])
+        getattr(module, f"{name}_command")(argv)
+    return status[0]
+
+
+def parse(what: Callable[..., T], name: str, argv: list[str], **options: Any) -> T:
+    """Parses the arguments of a command from the signature or fields of `what`, and calls it."""
+    import tyro
+
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    return tyro.cli(what, prog=f"zoo {name}", args=argv, config=config, **options)
+
+
+def configure_jax() -> None:
+    """Keeps compiled programs between calls, in the user's cache directory."""
+    import jax
+
+    if jax.config.values["jax_compilation_cache_dir"] is None:
+        jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def cache_directory() -> Any:
+    """The user's cache directory of this project."""
+    from pathlib import Path
+
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "jax-functional-zoo"
+
+
+@contextlib.contextmanager
+def _one_sentence(name: str) -> Iterator[list[int]]:
+    """Turns errors that the user can mend into a line on stderr and an exit status."""
+    status = [0]
+    try:
+        yield status
+    except UsageError as error:
+        status[0] = _complain(name, str(error), 2)
+    except KeyboardInterrupt:
+        status[0] = _complain(name, "interrupted; nothing was lost that was reported saved", 130)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        status[0] = _complain(name, f"no space left on device: {error.filename or ''}", 2)
+    except Exception as error:
+        signal_number = getattr(error, "signal_number", None)
+        if signal_number is None:
+            raise
+        status[0] = _complain(name, str(error), 128 + signal_number)
+
+
+def _complain(name: str, message: str, status: int) -> int:
+    print(f"zoo {name}: {message}", file=sys.stderr)
+    return status
+
+
+def emit_json(value: Any) -> None:
+    """Prints a value as JSON on stdout, alone, for other programs to read."""
+    print(json.dumps(value, indent=2, default=str))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""`zoo train` and `zoo finetune`."""
+
+import dataclasses
+from typing import Any
+
+from train.cli import emit_json, parse
+from train.config import Config
+from train.finetune import Comparison, finetune
+from train.loop import fit
+from train.recipes import FINETUNE, RECIPES, TRAIN, TRANSFER
+from train.report import Reporter, console, table
+from zoo.errors import UsageError, closest
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainArguments:
+    """Trains an architecture on a data set, from scratch or from `--weights`.
+
+    The run directory holds config.json, metrics.jsonl, metrics.csv, curves.png and checkpoints;
+    `zoo evaluate --weights DIR` and `zoo predict --weights DIR` take it.
+    """
+
+    config: Config = TRAIN
+    recipe: str | None = None
+    """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
+    json: bool = False
+    """Print the result as JSON, alone, on stdout."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneArguments:
+    """Adapts pretrained weights to a data set: a new head where the classes differ.
+
+    Without `--weights` and `--dataset` it shows the whole of it on data that ships with the
+    package: weights trained on rendered digits, fine-tuned on 5 handwritten ones of each class.
+    """
+
+    config: Config = FINETUNE
+    recipe: str | None = None
+    """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
+    compare_scratch: bool = False
+    """Also train the same network from random weights on the same images."""
+    json: bool = False
+    """Print the result as JSON, alone, on stdout."""
+
+
+def train_command(argv: list[str]) -> None:
+    """`zoo train`."""
+    arguments = _parse(TrainArguments, "train", argv)
+    result = fit(arguments.config, _reporter(arguments.json))
+    if arguments.json:
+        return emit_json({**result.metrics, "directory": str(result.directory)})
+    console().print(table(COLUMNS, [_figures("trained", result.metrics)]))
+    return _last_line(result.directory)
+
+
+def finetune_command(argv: list[str]) -> None:
+    """`zoo finetune`."""
+    arguments = _parse(FinetuneArguments, "finetune", argv)
+    compare = arguments.compare_scratch
+    if arguments.config.weights is None and arguments.config.dataset is None:
+        arguments = _parse(FinetuneArguments, "finetune", argv, FinetuneArguments(TRANSFER))
+        compare = True
+    if arguments.config.weights is None:
+        raise UsageError("`--weights` is needed beside `--dataset`; `zoo weights` lists them")
+    reporter = _reporter(arguments.json)
+    found = finetune(arguments.config, compare_scratch=compare, reporter=reporter)
+    if arguments.json:
+        return emit_json(_comparison(found))
+    rows = [_figures("before fine-tuning", found.before), _figures("fine-tuned", found.after)]
+    rows += [_figures("from scratch", found.scratch)] if found.scratch else []
+    console().print(table(COLUMNS, rows))
+    return _last_line(found.result.directory)
+
+
+COLUMNS = ["", "top-1", "top-5", "loss", "images"]
+
+
+def _figures(name: str, metrics: dict[str, float | int]) -> list[Any]:
+    top1, top5 = (f"{metrics[k]:.4f}" for k in ("top1", "top5"))
+    return [name, top1, top5, f"{metrics['loss']:.4f}", f"{metrics['count']:,}"]
+
+
+def _comparison(found: Comparison) -> dict[str, Any]:
+    figures = {"before": found.before, "after": found.after, "scratch": found.scratch}
+    return figures | {"directory": str(found.result.directory)}
+
+
+def _last_line(directory: Any) -> None:
+    console().print(f"checkpoint, metrics and curves: {directory}", soft_wrap=True, highlight=False)
+
+
+def _reporter(json: bool) -> Reporter:
+    return Reporter(console(stderr=json))
+
+
+def _parse(kind: Any, name: str, argv: list[str], default: Any = None) -> Any:
+    """Parses `argv` over the defaults of `--recipe`, if there is one."""
+    default = default or kind()
+    if "--recipe" in argv[:-1]:
+        recipe = argv[argv.index("--recipe") + 1]
+        default = dataclasses.replace(default, config=_recipe(recipe))
+    return parse(kind, name, argv, default=_without_other_length(default, argv))
+
+
+def _without_other_length(default: Any, argv: list[str]) -> Any:
+    """`--steps` takes the place of a default in epochs, and the other way round."""
+    for given, other in (("--steps", "epochs"), ("--epochs", "steps")):
+        if any(a == given or a.startswith(f"{given}=") for a in argv):
+            default = dataclasses.replace(
+                default, config=dataclasses.replace(default.config, **{other: None})
+            )
+    return default
+
+
+def _recipe(name: str) -> Config:
+    if name not in RECIPES:
+        raise UsageError(
+            f"no recipe {name!r}{closest(name, RECIPES)}. Recipes: {', '.join(RECIPES)}."
+        )
+    return RECIPES[name]

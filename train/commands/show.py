@@ -1,0 +1,147 @@
+"""`zoo list`, `zoo info` and `zoo weights`."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+import zoo
+from train.cli import emit_json, parse
+from train.report import console, table
+from zoo.catalogue import CATALOGUE
+from zoo.errors import UsageError, closest
+
+Pattern = Annotated[str, tyro.conf.Positional]
+
+
+def list_command(argv: list[str]) -> None:
+    """`zoo list`."""
+    parse(show_models, "list", argv)
+
+
+def weights_command(argv: list[str]) -> None:
+    """`zoo weights`."""
+    parse(show_weights, "weights", argv)
+
+
+def info_command(argv: list[str]) -> None:
+    """`zoo info`."""
+    parse(show_info, "info", argv)
+
+
+def show_models(
+    pattern: Pattern = "*", /, *, family: str | None = None, json: bool = False
+) -> None:
+    """Lists architectures.
+
+    Args:
+        pattern: shell pattern of names, as in "resnet*".
+        family: only this family, as in "resnet".
+        json: print JSON instead of a table.
+    """
+    rows = [
+        zoo.model_info(n) for n in sorted(zoo.list_models(pattern, family=family), key=_natural)
+    ]
+    if json:
+        return emit_json([row._asdict() for row in rows])
+    if not rows:
+        raise UsageError(f"no architecture matches {pattern!r}{closest(pattern, CATALOGUE)}")
+    cells = [
+        [
+            r.name,
+            r.family,
+            f"{r.parameters:,}",
+            f"{r.gmacs:g}",
+            r.image_size,
+            r.paper.rpartition("/")[2],
+        ]
+        for r in rows
+    ]
+    columns = ["architecture", "family", "parameters", "GMACs", "at px", "arXiv"]
+    console().print(table(columns, cells))
+    return None
+
+
+def show_weights(pattern: Pattern = "*", /, *, json: bool = False) -> None:
+    """Lists pretrained weights.
+
+    Args:
+        pattern: shell pattern of names, as in "resnet50.*".
+        json: print JSON instead of a table.
+    """
+    import checkpoints
+
+    names = checkpoints.list_weights(pattern)
+    cards = [checkpoints.weights_info(name) for name in names]
+    if json:
+        return emit_json([_readable(card) for card in cards])
+    if not names:
+        every = checkpoints.list_weights()
+        raise UsageError(f"no weights match {pattern!r}{closest(pattern, every)}")
+    cells = [
+        [
+            card.name,
+            _share(card.metrics.get("top1")),
+            card.preprocess.image_size,
+            card.num_classes,
+            card.license or "not stated",
+            (card.source or {}).get("kind", ""),
+        ]
+        for card in cards
+    ]
+    columns = ["weights", "top-1", "px", "classes", "licence", "from"]
+    console().print(table(columns, cells))
+    return None
+
+
+def show_info(name: Annotated[str, tyro.conf.Positional], /, *, json: bool = False) -> None:
+    """Shows everything known of an architecture (resnet50) or of weights (resnet50.a1_in1k).
+
+    Args:
+        name: name of an architecture, of weights, or a run or checkpoint directory.
+        json: print JSON instead of a table.
+    """
+    facts = _facts(name)
+    if json:
+        return emit_json(facts)
+    rows = [[k.replace("_", " "), _cell(v)] for k, v in facts.items()]
+    console().print(table(["", ""], rows, numbers=False))
+    return None
+
+
+def _facts(name: str) -> dict[str, Any]:
+    import checkpoints
+
+    if name in CATALOGUE:
+        return zoo.model_info(name)._asdict() | {"weights": checkpoints.list_weights(f"{name}.*")}
+    weights = checkpoints.list_weights()
+    if name not in weights and not Path(name).exists():
+        raise UsageError(
+            f"no architecture or weights {name!r}{closest(name, [*CATALOGUE, *weights])}"
+        )
+    return _readable(checkpoints.weights_info(name))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Key of an order in which resnet8 comes before resnet18."""
+    return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name)]
+
+
+def _readable(card: Any) -> dict[str, Any]:
+    return dataclasses.asdict(card)
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "not stated"
+    if isinstance(value, dict):
+        return "\n".join(f"{k}: {v}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)

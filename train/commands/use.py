@@ -1,0 +1,119 @@
+"""`zoo evaluate` and `zoo predict`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+import checkpoints
+from train.cli import emit_json, parse
+from train.data import evaluation_split, load_dataset
+from train.metrics import evaluate
+from train.predict import class_name, draw_grid, find_images, predict, top_k
+from train.report import console, table
+from zoo.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateArguments:
+    """Measures weights on a data set; every example counts exactly once."""
+
+    weights: str
+    """A name of `zoo weights`, a run, or a checkpoint directory."""
+    dataset: str | None = None
+    """A tensorflow-datasets name or an image folder (default: what the weights were trained on)."""
+    split: str | None = None
+    """Default: test if the data set has one, else validation."""
+    data_dir: str | None = None
+    """Where prepared data sets lie (default: TFDS_DATA_DIR or ~/tensorflow_datasets)."""
+    batch_size: int = 256
+    """Images at a time, over all devices."""
+    skip_broken: bool = False
+    """Leave images out that cannot be decoded, and count them, instead of stopping."""
+    json: bool = False
+    """Print JSON: top1, top5, loss, count."""
+
+
+def evaluate_command(argv: list[str]) -> None:
+    """`zoo evaluate`."""
+    arguments = parse(EvaluateArguments, "evaluate", argv)
+    loaded = checkpoints.load(arguments.weights)
+    dataset = arguments.dataset or _trained_on(loaded.card)
+    split = arguments.split or evaluation_split(dataset, arguments.data_dir)
+    data = load_dataset(
+        dataset, split, data_dir=arguments.data_dir, skip_broken=arguments.skip_broken
+    )
+    if data.skipped:
+        console(stderr=True).print(f"broken images left out: {data.skipped}")
+    if len(data.class_names) != loaded.card.num_classes:
+        raise UsageError(
+            f"{arguments.weights} tells {loaded.card.num_classes} classes apart, {dataset} has "
+            f"{len(data.class_names)}; adapt the weights with `zoo finetune --weights "
+            f"{arguments.weights} --dataset {dataset}`"
+        )
+    metrics = evaluate(
+        loaded.model,
+        loaded.variables,
+        data,
+        preprocess=loaded.preprocess,
+        batch_size=arguments.batch_size,
+    )
+    if arguments.json:
+        return emit_json(metrics)
+    cells = [f"{metrics[k]:.4f}" for k in ("top1", "top5", "loss")]
+    row = [arguments.weights, f"{dataset}:{split}", *cells, f"{metrics['count']:,}"]
+    columns = ["weights", "data", "top-1", "top-5", "loss", "images"]
+    return console().print(table(columns, [row]))
+
+
+def _trained_on(card: checkpoints.Card) -> str:
+    if not card.trained_on:
+        raise UsageError(f"`--dataset` is needed: the card of {card.name} names none")
+    return card.trained_on.rpartition(":")[0] or card.trained_on
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictArguments:
+    """Names the classes of images, with probabilities."""
+
+    images: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Image files, or folders of them."""
+    weights: str
+    """A name of `zoo weights`, a run, or a checkpoint directory."""
+    top: int = 5
+    """How many classes to show for each image."""
+    save: str | None = None
+    """Draw the images with their predictions into this PNG file."""
+    json: bool = False
+    """Print JSON: one object per image."""
+
+
+def predict_command(argv: list[str]) -> None:
+    """`zoo predict`."""
+    arguments = parse(PredictArguments, "predict", argv)
+    files = find_images(arguments.images)
+    loaded = checkpoints.load(arguments.weights)
+    probabilities = predict(loaded.model, loaded.variables, files, preprocess=loaded.preprocess)
+    if arguments.save:
+        draw_grid(files, probabilities, loaded.card, Path(arguments.save))
+    rows = [
+        [(class_name(loaded.card, i), float(row[i])) for i in top_k(row, arguments.top)]
+        for row in probabilities
+    ]
+    if arguments.json:
+        return emit_json(
+            [
+                {"image": str(f), "top": [{"class": c, "probability": p} for c, p in row]}
+                for f, row in zip(files, rows, strict=True)
+            ]
+        )
+    cells = [
+        [str(file), *(f"{c} {p:.1%}" for c, p in row)]
+        for file, row in zip(files, rows, strict=True)
+    ]
+    columns = ["image", *(f"{i + 1}." for i in range(len(rows[0])))]
+    console().print(table(columns, cells))
+    if arguments.save:
+        console().print(f"drawn: {arguments.save}", soft_wrap=True, highlight=False)
+    return None

@@ -1,0 +1,127 @@
+"""What a run is: frozen data, saved beside its results as readable JSON."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from train.augment import Augment
+from zoo.errors import UsageError
+
+Parallel = Literal["jit", "pmap", "shard_map"]
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """The update rule and its schedule."""
+
+    optimizer: Literal["adamw", "sgd", "lamb", "lars"] = "adamw"
+    """Update rule; sgd has Nesterov momentum 0.9."""
+    learning_rate: float = 3e-3
+    """Peak learning rate; a cosine takes it to zero at the last step."""
+    warmup: float = 0.05
+    """Share of all steps in which the learning rate rises linearly from zero."""
+    weight_decay: float = 0.05
+    """Decay of kernels; biases and norms are never decayed."""
+    clip_norm: float | None = 1.0
+    """Largest global norm of a gradient; None to leave it as it is."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread evenly over all classes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One training run."""
+
+    model: str | None = None
+    """Architecture to train from scratch, as in `zoo list`."""
+    weights: str | None = None
+    """Pretrained weights to start from: a name of `zoo weights`, a run, a checkpoint directory."""
+    dataset: str | None = None
+    """A tensorflow-datasets name, or a folder of images in one sub-folder per class."""
+    data_dir: str | None = None
+    """Where prepared data sets lie (default: TFDS_DATA_DIR or ~/tensorflow_datasets)."""
+    train_split: str = "train"
+    """Split to train on; slices such as train[:10%] work."""
+    eval_split: str | None = None
+    """Split to evaluate on (default: test if the data set has one, else validation)."""
+    per_class: int | None = None
+    """Train on this many images of each class, drawn by the seed; None for all."""
+    skip_broken: bool = False
+    """Leave images out that cannot be decoded, and count them, instead of stopping."""
+    image_size: int | None = None
+    """Side of the network's input in pixels (default: that of the weights, or of small images)."""
+    epochs: float | None = None
+    """Length of the run in passes over the training images; 30 if neither is given."""
+    steps: int | None = None
+    """Length of the run in updates; instead of epochs."""
+    batch_size: int = 64
+    """Images per update, over all devices."""
+    seed: int = 0
+    """Seed of everything random: fresh weights, order, augmentation, subset, dropout."""
+    parallel: Parallel = "jit"
+    """How the step runs on several devices; all three give the same numbers."""
+    batch_norm_groups: int = 1
+    """Slices of the global batch normalised separately; 1 is synchronised batch norm."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Dtype of the computation; parameters stay float32."""
+    ema: float | None = None
+    """Decay of an exponential moving average of the parameters, which is then what is kept."""
+    log_every: int = 10
+    """Steps between rows of metrics.jsonl."""
+    eval_every: int | None = None
+    """Steps between evaluations (default: ten in a run)."""
+    save_every: int = 500
+    """Steps between checkpoints; the last step is always saved."""
+    out: str | None = None
+    """The run directory (default: a new one under runs/)."""
+    resume: bool = False
+    """Continue the run in `out` (default: the newest of the same name) where it was last saved."""
+    threads: int = 2
+    """Threads that read, decode and augment images."""
+    optimization: OptimizerConfig = OptimizerConfig()
+    augment: Augment = dataclasses.field(default_factory=Augment)
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.epochs is not None:
+            raise UsageError(
+                f"give `steps` or `epochs`, not both; got {self.steps} and {self.epochs}"
+            )
+        for name in ("batch_size", "log_every", "save_every", "batch_norm_groups", "threads"):
+            _require_positive(name, getattr(self, name))
+        for name in ("steps", "epochs", "per_class", "eval_every", "image_size"):
+            if getattr(self, name) is not None:
+                _require_positive(name, getattr(self, name))
+        _require_positive("learning_rate", self.optimization.learning_rate)
+
+
+def _require_positive(name: str, value: float | int) -> None:
+    if not value > 0:
+        raise UsageError(f"`{name}` must be positive, got {value}")
+
+
+# Resuming may change how fast and how far a run goes, never what it computes.
+FREE = ("batch_size", "steps", "epochs", "parallel", "out", "resume", "threads", "data_dir")
+
+
+def save(config: Config, path: Path) -> None:
+    """Writes a config as indented JSON."""
+    path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+
+
+def difference(config: Config, path: Path) -> dict[str, tuple[Any, Any]]:
+    """Fields whose value is not that of a saved config: `{name: (saved, given)}`."""
+    saved = _flat(json.loads(path.read_text()))
+    given = _flat(json.loads(json.dumps(dataclasses.asdict(config))))
+    names = saved.keys() | given.keys()
+    return {n: (saved.get(n), given.get(n)) for n in sorted(names) if saved.get(n) != given.get(n)}
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            leaves |= _flat(value, f"{prefix}{name}.")
+        else:
+            leaves[prefix + name] = value
+    return leaves

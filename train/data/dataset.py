@@ -1,0 +1,170 @@
+"""What a data set is to this package, and the views that are made of one.
+
+A data set is a sequence of labelled images. Anything that satisfies `Dataset` can be trained on and
+evaluated; `train.data.load_dataset` makes one from a name or from a folder.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol, TypedDict, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from zoo.errors import UsageError
+
+# A source whose decoded images take less than this keeps them, so that no image is decoded twice:
+# reading a record and decoding a tiny PNG costs some 100 µs, more than a training step per image.
+IN_MEMORY_BYTES = 256 * 2**20
+
+
+class Example(TypedDict):
+    """One image with its label, an index into `class_names` (-1 where there is none)."""
+
+    image: UInt8[np.ndarray, "h w c"]
+    label: int
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """A named sequence of labelled images; every image is uint8, height by width by 1 or 3."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    @property
+    def skipped(self) -> int:
+        """How many broken images were left out."""
+        ...
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Example: ...
+
+
+class Source(abc.ABC):
+    """A data set that reads its examples from files, and keeps them if they are small.
+
+    Args:
+        decoded_bytes: size of all images once decoded, or None if it is not known.
+        name: as the user wrote it; `split`, `class_names` and `skipped` as in `Dataset`.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        split: str,
+        class_names: Sequence[str],
+        skipped: int = 0,
+        decoded_bytes: int | None = None,
+    ):
+        self.name = name
+        self.split = split
+        self.class_names = tuple(class_names)
+        self.skipped = skipped
+        small = decoded_bytes is not None and decoded_bytes <= IN_MEMORY_BYTES
+        self._kept: dict[int, Example] | None = {} if small else None
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @abc.abstractmethod
+    def label(self, index: int) -> int:
+        """Returns the label of one example without decoding its image."""
+
+    @abc.abstractmethod
+    def read(self, index: int) -> Example:
+        """Reads and decodes one example; `0 <= index < len(self)`."""
+
+    def __getitem__(self, index: int, /) -> Example:
+        index = range(len(self))[index]  # negative indices, and IndexError at the end
+        if self._kept is None:
+            return self.read(index)
+        if index not in self._kept:
+            example = self.read(index)
+            example["image"].flags.writeable = False
+            self._kept[index] = example
+        return self._kept[index].copy()
+
+    def __repr__(self) -> str:
+        counts = f"{len(self)} images, {len(self.class_names)} classes"
+        return f"{type(self).__name__}({self.name!r}, split={self.split!r}: {counts})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Subset:
+    """The examples of `data` at `indices`, in that order."""
+
+    data: Dataset
+    indices: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return self.data.name
+
+    @property
+    def split(self) -> str:
+        return self.data.split
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.data.class_names
+
+    @property
+    def skipped(self) -> int:
+        return self.data.skipped
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int, /) -> Example:
+        return self.data[self.indices[index]]
+
+    def label(self, index: int) -> int:
+        """Returns the label of one example without decoding its image."""
+        return label(self.data, self.indices[index])
+
+
+def label(data: Dataset, index: int) -> int:
+    """Label of one example; the image is decoded only if `data` knows no other way."""
+    if isinstance(data, Source | Subset):
+        return data.label(index)
+    return data[index]["label"]
+
+
+def pixels(image: Image.Image) -> UInt8[np.ndarray, "h w c"]:
+    """The pixels of a grey or RGB image, with the axis of channels that a grey one lacks."""
+    return np.array(image).reshape(image.height, image.width, -1)
+
+
+def few_shot(data: Dataset, per_class: int, seed: int) -> Subset:
+    """Draws exactly `per_class` examples of every class, without replacement.
+
+    The draw depends on `seed` alone, and the draw of fewer images is part of the draw of more. It
+    reads labels in a random order and stops as soon as every class is full, so it is cheap on
+    large data sets too.
+
+    Raises:
+        UsageError: a class has fewer than `per_class` examples.
+    """
+    if per_class < 1:
+        raise UsageError(f"`per_class` must be at least 1, got {per_class}")
+    wanted = dict.fromkeys(range(len(data.class_names)), per_class)
+    chosen: list[int] = []
+    for index in np.random.default_rng(seed).permutation(len(data)).tolist():
+        k = label(data, index)
+        if wanted.get(k, 0) > 0:
+            wanted[k] -= 1
+            chosen.append(index)
+        if len(chosen) == per_class * len(wanted):
+            return Subset(data, tuple(sorted(chosen)))
+    poorest = max(wanted, key=wanted.__getitem__)
+    raise UsageError(
+        f"split {data.split!r} of {data.name!r} has {per_class - wanted[poorest]} images of class "
+        f"{data.class_names[poorest]!r}, and {per_class} of each class are asked for: ask for fewer"
+    )

@@ -1,0 +1,83 @@
+"""Data sets by name: a folder of images, or anything that tensorflow-datasets knows."""
+
+import os
+import pathlib
+
+from train.data.dataset import Dataset, label
+from zoo.errors import UsageError
+
+EMBEDDED = ("zoo_digits", "zoo_rendered_digits")
+TEST_SPLITS = ("test", "validation", "val", "valid")
+
+
+def load_dataset(
+    name: str | os.PathLike,
+    split: str = "train",
+    *,
+    data_dir: str | os.PathLike | None = None,
+    skip_broken: bool = False,
+) -> Dataset:
+    """Opens one split of a data set of labelled images.
+
+    Args:
+        name: a folder with one sub-folder of images per class, or with a folder of those per split
+            (train, validation or val, test); or a name of tensorflow-datasets, prepared as
+            ArrayRecord. `zoo_digits` and `zoo_rendered_digits` prepare themselves. A folder
+            that exists goes before a data set of the same name, except those two.
+        split: a split, or a slice of it such as "train[:10%]".
+        data_dir: where tensorflow-datasets keeps its files; None is its own default.
+        skip_broken: leave out files of a folder that are not readable images, and count them in
+            `skipped`, instead of raising.
+
+    Raises:
+        UsageError: there is no such data set or split, it is not prepared, is not one of labelled
+            images, or holds a broken image. The message says what to do.
+    """
+    if is_folder(name):
+        from train.data import folder
+
+        return folder.load(pathlib.Path(name).expanduser(), split, skip_broken=skip_broken)
+    from train.data import tfds
+
+    name = os.fspath(name)
+    return tfds.TfdsSplit(name, tfds.find_builder(name, data_dir), split)
+
+
+def splits(name: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> tuple[str, ...]:
+    """Names of the splits of a data set, in its own order."""
+    if is_folder(name):
+        from train.data import folder
+
+        return folder.splits(pathlib.Path(name).expanduser())
+    from train.data import tfds
+
+    return tuple(tfds.find_builder(os.fspath(name), data_dir).info.splits)
+
+
+def evaluation_split(name: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> str:
+    """The split to evaluate on: "test", unless it is missing or unlabelled, else "validation".
+
+    Raises:
+        UsageError: the data set has neither.
+    """
+    known = splits(name, data_dir)
+    for split in TEST_SPLITS:
+        if split in known and is_labelled(name, split, data_dir):
+            return split
+    raise UsageError(
+        f"data set {os.fspath(name)!r} has no labelled split to evaluate on (it has "
+        f"{', '.join(map(repr, known))}): name a split or a slice such as 'train[90%:]'"
+    )
+
+
+def is_folder(name: str | os.PathLike) -> bool:
+    """Whether `name` means a folder: it exists, or it is written as a path is."""
+    if name in EMBEDDED:
+        return False
+    written = not isinstance(name, str) or name.startswith((".", "/", "~"))
+    return written or pathlib.Path(name).exists()
+
+
+def is_labelled(name: str | os.PathLike, split: str, data_dir: str | os.PathLike | None) -> bool:
+    """Whether the examples of a split have labels; the test split of ImageNet has none."""
+    return is_folder(name) or label(load_dataset(name, split, data_dir=data_dir), 0) >= 0

@@ -1,0 +1,191 @@
+"""From a data set to batches: shuffled and endless for training, in order and padded to evaluate.
+
+Both are sequences with random access: batch k is a function of k, which is what makes a resumed run
+exact. Grain reads them in order with threads, ahead of the consumer. JAX is never called here.
+"""
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable, Generator
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from checkpoints.preprocess import Preprocess
+from train.data.dataset import Dataset
+from zoo.errors import UsageError
+
+Batch = dict[str, np.ndarray]
+
+# A random change of an image, drawn from the generator alone, that ends at the model's size:
+# uint8 (h, w, c) to uint8 (size, size, k). `train.augment.Augment` is one.
+Augmentation = Callable[[np.ndarray, np.random.Generator, Preprocess], np.ndarray]
+
+# Second words of the seeds, so that the order and the augmentation draw from independent streams.
+ORDER, AUGMENT = 0, 1
+
+
+def train_batches(
+    data: Dataset,
+    *,
+    preprocess: Preprocess,
+    augment: Augmentation | None = None,
+    batch_size: int,
+    seed: int,
+    position: int = 0,
+    shard: tuple[int, int] = (0, 1),
+    threads: int = 2,
+) -> Generator[Batch, None, None]:
+    """Endless batches of the shuffled data, each epoch in a new order.
+
+    The stream of examples is a function of `(seed, position)`: the batches from position p on are
+    the tail of the batches from 0, bit for bit, whatever the batch size, the number of threads or
+    the number of shards were until then.
+
+    Args:
+        data: the examples, shuffled without replacement within an epoch.
+        preprocess: ends at the model's size and range.
+        augment: applied to each example with its own random generator; None only resizes.
+        batch_size: examples in a global batch.
+        seed: at least 0; of the order and of the augmentation.
+        position: number of examples, over all shards, that earlier batches have taken.
+        shard: `(i, n)` gives the i-th of n equal, contiguous parts of each global batch.
+        threads: how many batches are prepared at the same time; 0 does the work in the caller.
+
+    Returns:
+        An iterator of {"image": float32 (b, h, w, c), "label": int32 (b,)}, b = batch_size / n.
+        Closing it stops its threads.
+
+    Raises:
+        UsageError: `data` is empty, or `batch_size` is not divisible by the number of shards.
+    """
+    check_sizes(data, batch_size, shard)
+    return read(TrainBatches(data, preprocess, augment, batch_size, seed, position, shard), threads)
+
+
+def eval_batches(
+    data: Dataset,
+    *,
+    preprocess: Preprocess,
+    batch_size: int,
+    shard: tuple[int, int] = (0, 1),
+    threads: int = 2,
+) -> Generator[Batch, None, None]:
+    """Batches that hold every example exactly once, in order; the rest of the last one is padding.
+
+    Every shard gets the same number of batches, all of one size, so that one compiled step serves
+    them all and several processes stay in step.
+
+    Args:
+        data: the examples.
+        preprocess: ends at the model's size and range.
+        batch_size: examples in a global batch.
+        shard: `(i, n)` gives the i-th of n equal, contiguous parts of each global batch.
+        threads: how many batches are prepared at the same time; 0 does the work in the caller.
+
+    Returns:
+        An iterator of {"image": float32 (b, h, w, c), "label": int32 (b,), "mask": float32 (b,)},
+        where the mask is 1 for an example and 0 for padding, whose image and label are zeros.
+
+    Raises:
+        UsageError: `data` is empty, or `batch_size` is not divisible by the number of shards.
+    """
+    check_sizes(data, batch_size, shard)
+    return read(EvalBatches(data, preprocess, batch_size, shard), threads)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainBatches:
+    """Batch k is made of the positions from `position + k * batch_size` on."""
+
+    data: Dataset
+    preprocess: Preprocess
+    augment: Augmentation | None
+    batch_size: int
+    seed: int
+    position: int
+    shard: tuple[int, int]
+
+    def __len__(self) -> int:
+        return (sys.maxsize - self.position) // self.batch_size  # as good as endless
+
+    def __getitem__(self, index: int) -> Batch:
+        positions = shard_of(index, self.batch_size, self.shard)
+        images, labels = zip(*[self.example(self.position + p) for p in positions], strict=True)
+        images = self.preprocess.normalize(np.stack(images))
+        return {"image": images, "label": np.array(labels, np.int32)}
+
+    def example(self, position: int) -> tuple[UInt8[np.ndarray, "size size k"], int]:
+        """The image and label at a position of the endless stream."""
+        epoch, offset = divmod(position, len(self.data))
+        example = self.data[int(order(len(self.data), self.seed, epoch)[offset])]
+        if self.augment is None:
+            return self.preprocess.resize(example["image"]), example["label"]
+        rng = np.random.default_rng((self.seed, AUGMENT, position))
+        return self.augment(example["image"], rng, self.preprocess), example["label"]
+
+
+@functools.lru_cache(maxsize=2)  # an epoch's end and the next one's beginning
+def order(length: int, seed: int, epoch: int) -> Int[np.ndarray, " length"]:
+    """The permutation of an epoch."""
+    return np.random.default_rng((seed, ORDER, epoch)).permutation(length)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalBatches:
+    """Batch k is made of the examples from `k * batch_size` on, and of padding after the last."""
+
+    data: Dataset
+    preprocess: Preprocess
+    batch_size: int
+    shard: tuple[int, int]
+
+    def __len__(self) -> int:
+        return -(-len(self.data) // self.batch_size)
+
+    def __getitem__(self, index: int) -> Batch:
+        positions = shard_of(index, self.batch_size, self.shard)
+        size, channels = self.preprocess.image_size, self.preprocess.channels
+        batch = {
+            "image": np.zeros((len(positions), size, size, channels), np.float32),
+            "label": np.zeros(len(positions), np.int32),
+            "mask": np.zeros(len(positions), np.float32),
+        }
+        for row, position in enumerate(p for p in positions if p < len(self.data)):
+            example = self.data[position]
+            batch["image"][row] = self.preprocess(example["image"])
+            batch["label"][row] = example["label"]
+            batch["mask"][row] = 1
+        return batch
+
+
+def shard_of(k: int, batch_size: int, shard: tuple[int, int]) -> range:
+    """Positions of one shard's part of the k-th global batch."""
+    index, count = shard
+    local = batch_size // count
+    start = k * batch_size + index * local
+    return range(start, start + local)
+
+
+def check_sizes(data: Dataset, batch_size: int, shard: tuple[int, int]) -> None:
+    """Raises a UsageError unless `batch_size` examples can be shared among the shards."""
+    index, count = shard
+    if not 0 <= index < count:
+        raise UsageError(f"`shard` must be (i, n) with 0 <= i < n, got {shard}")
+    if batch_size < 1 or batch_size % count:
+        raise UsageError(f"`batch_size` must be a positive multiple of {count}, got {batch_size}")
+    if not len(data):
+        raise UsageError(f"split {data.split!r} of {data.name!r} holds no images")
+
+
+def read(batches: TrainBatches | EvalBatches, threads: int) -> Generator[Batch, None, None]:
+    """Iterates in order, with threads that live as long as the iterator."""
+    import grain  # half a second or more, which listing models should not pay
+
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+    iterator = iter(grain.MapDataset.source(batches).to_iter_dataset(options))
+    try:
+        yield from iterator
+    finally:
+        iterator.close()

@@ -1,0 +1,199 @@
+"""Data sets of tensorflow-datasets, read as ArrayRecord files without TensorFlow.
+
+The two embedded builders are prepared on first use. Any other data set has to be prepared
+beforehand, which may need TensorFlow and a download; the error says with which command.
+"""
+
+import contextlib
+import io
+import os
+import pathlib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image, ImageOps
+from tensorflow_datasets.core.read_only_builder import builder_from_files
+from tensorflow_datasets.core.registered import DatasetNotFoundError
+from tensorflow_datasets.core.utils.file_utils import list_data_dirs
+
+from checkpoints.preprocess import to_channels
+from train.data.dataset import Example, Source, pixels
+from train.data.digits import ZooDigits
+from train.data.rendered_digits import ZooRenderedDigits
+from zoo.errors import UsageError, closest
+
+EMBEDDED: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
+    "zoo_digits": ZooDigits,
+    "zoo_rendered_digits": ZooRenderedDigits,
+}
+INSTALL = 'pip install "jax-functional-zoo[tensorflow]"'
+
+
+class TfdsSplit(Source):
+    """One split (or slice of a split) of a prepared tensorflow-datasets data set."""
+
+    def __init__(self, name: str, builder: tfds.core.DatasetBuilder, split: str):
+        self._keys = image_and_label(builder)
+        self._records = records(builder, split)
+        features = features_of(builder)
+        shape = features[self._keys.image].shape
+        self._channels = 1 if shape[-1] == 1 else 3
+        sizes = (len(self._records), *shape)
+        super().__init__(
+            name=name,
+            split=split,
+            class_names=features[self._keys.label].names,
+            decoded_bytes=None if None in sizes else int(np.prod(sizes)),
+        )
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def label(self, index: int) -> int:
+        return int(self._records[index][self._keys.label])
+
+    def read(self, index: int) -> Example:
+        record = self._records[index]
+        with Image.open(io.BytesIO(record[self._keys.image])) as image:
+            upright = to_channels(ImageOps.exif_transpose(image), self._channels)
+        return {"image": pixels(upright), "label": int(record[self._keys.label])}
+
+
+class Keys(NamedTuple):
+    """Names of the features that hold the image and its class."""
+
+    image: str
+    label: str
+
+
+def features_of(builder: tfds.core.DatasetBuilder) -> dict[str, Any]:
+    """The features of a data set by name."""
+    features = builder.info.features
+    return dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
+
+
+def image_and_label(builder: tfds.core.DatasetBuilder) -> Keys:
+    """Finds the image and its class: the supervised keys, or else "image" and "label".
+
+    Raises:
+        UsageError: the data set is not one of labelled images.
+    """
+    features = features_of(builder)
+    for keys in builder.info.supervised_keys or (), ("image", "label"):
+        kinds = tuple(type(features.get(key)) for key in keys if isinstance(key, str))
+        if kinds == (tfds.features.Image, tfds.features.ClassLabel):
+            return Keys(*map(str, keys))
+    raise UsageError(
+        f"data set {builder.name!r} has no pair of an image and one class label, it holds "
+        f"{', '.join(map(repr, sorted(features)))}: choose a data set for image classification"
+    )
+
+
+def records(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict[str, Any]]:
+    """Opens a split, or a slice such as `train[:10%]`, for random access.
+
+    Images are left encoded: decoding is ours, so that it means the same as for a folder.
+    """
+    features = features_of(builder)
+    images = [name for name, kind in features.items() if type(kind) is tfds.features.Image]
+    open_split: Any = builder.as_data_source  # its decorator hides the signature
+    try:
+        return open_split(split, decoders={name: tfds.decode.SkipDecoding() for name in images})
+    except (ValueError, KeyError) as error:
+        known = ", ".join(map(repr, builder.info.splits))
+        raise UsageError(
+            f"data set {builder.name!r} has no split {split!r}; it has {known}, and slices of them "
+            "such as 'train[:10%]'"
+        ) from error
+
+
+def find_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.core.DatasetBuilder:
+    """Finds a prepared data set; prepares it if it is an embedded one.
+
+    Raises:
+        UsageError: there is no such data set, or it is not prepared, or not as ArrayRecord. Where
+            a command mends it, the message holds that command.
+    """
+    data_dir = None if data_dir is None else os.fspath(data_dir)
+    stem, _, config = name.partition("/")
+    if stem in EMBEDDED and config in ("", *EMBEDDED[stem].builder_configs):
+        prepare_embedded(EMBEDDED[stem](data_dir=data_dir, config=config or None))
+    try:
+        builder = builder_from_files(name, data_dir=data_dir)
+    except (DatasetNotFoundError, ValueError):
+        raise UsageError(why_missing(name, data_dir)) from None
+    check_random_access(builder)
+    return builder
+
+
+def prepare_embedded(builder: tfds.core.DatasetBuilder) -> None:
+    """Writes an embedded data set unless it is there already: silent, and takes some seconds.
+
+    Raises:
+        UsageError: the data directory cannot be written, or is full.
+    """
+    try:
+        with quiet():
+            builder.download_and_prepare(file_format="array_record")
+    except OSError as error:
+        if builder.is_prepared():  # another process was faster
+            return
+        raise UsageError(
+            f"cannot write data set {builder.name!r} to {builder.data_dir} ({error}); choose "
+            "another `data_dir`, or set TFDS_DATA_DIR"
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps progress bars and greetings of tensorflow-datasets off the terminal."""
+    sink = io.StringIO()
+    with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+        yield
+
+
+def check_random_access(builder: tfds.core.DatasetBuilder) -> None:
+    """Raises a UsageError with the command that converts, if the files have no random access."""
+    formats = {file_format.value for file_format in builder.info.available_file_formats()}
+    if "array_record" not in formats:
+        arguments = f"None, 'array_record', dataset_version_dir={os.fspath(builder.data_dir)!r}"
+        raise UsageError(
+            f"data set {builder.name!r} in {builder.data_dir} is stored as "
+            f"{' and '.join(formats)}, which cannot be read at random; convert it with: {INSTALL} "
+            'apache-beam && python -c "from tensorflow_datasets.scripts.cli.convert_format_utils '
+            f'import convert_dataset; convert_dataset({arguments})"'
+        )
+
+
+def why_missing(name: str, data_dir: str | None) -> str:
+    """What to tell somebody whose data set was not found."""
+    stem = re.split("[/:]", name)[0]
+    if stem in EMBEDDED:
+        configs = ", ".join(f"{stem}/{config}" for config in EMBEDDED[stem].builder_configs)
+        return f"unknown data set {name!r}; there is {configs or stem}"
+    known = tfds.list_builders(with_community_datasets=False)
+    if stem in known:
+        place = f", data_dir={data_dir!r}" if data_dir else ""
+        return (
+            f"data set {name!r} is not prepared; prepare it with: {INSTALL} && "
+            'python -c "import tensorflow_datasets as tfds; '
+            f"tfds.builder({name!r}, file_format='array_record'{place}).download_and_prepare()\""
+        )
+    names = {*EMBEDDED, *prepared_names(data_dir), *known}
+    return (
+        f"unknown data set {name!r}: neither a folder nor a name of tensorflow-datasets"
+        f"{closest(name, names)}"
+    )
+
+
+def prepared_names(data_dir: str | None) -> set[str]:
+    """Names of the data sets that lie in the data directories."""
+    folders = [pathlib.Path(folder).expanduser() for folder in list_data_dirs(data_dir)]
+    return {
+        path.relative_to(folder).parts[0]
+        for folder in folders
+        for path in folder.glob("*/**/features.json")
+    }

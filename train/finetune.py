@@ -1,0 +1,75 @@
+"""Fine-tuning, told as a comparison: before, after, and the same network without pretraining."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+import checkpoints
+from train import setup
+from train.config import Config
+from train.loop import Result, fit
+from train.metrics import evaluate
+from train.report import Reporter
+
+SCRATCH_LEARNING_RATE = (
+    1e-2  # the best of 2e-3, 4e-3 and 1e-2 for fifty digits, on the validation split
+)
+
+
+class Comparison(NamedTuple):
+    """Evaluations of one network on one split.
+
+    Attributes:
+        before: with the pretrained weights as they are (a fresh head, if the classes differ).
+        after: fine-tuned.
+        scratch: trained from random weights on the same images for as many steps, or None.
+        result: the fine-tuning run.
+    """
+
+    before: dict[str, float | int]
+    after: dict[str, float | int]
+    scratch: dict[str, float | int] | None
+    result: Result
+
+
+def finetune(
+    config: Config, *, compare_scratch: bool = False, reporter: Reporter | None = None
+) -> Comparison:
+    """Fine-tunes `config.weights` on `config.dataset`.
+
+    Args:
+        config: the run; `config.weights` is required.
+        compare_scratch: also train the same network from random weights, under from_scratch/ in
+            the run's directory.
+        reporter: where to say what happens.
+    """
+    reporter = reporter or Reporter()
+    before = evaluate_start(config)
+    result = fit(config, reporter)
+    scratch = None
+    if compare_scratch:
+        reporter.say("the same network from scratch, on the same images:")
+        scratch = fit(scratch_config(config, result.directory), reporter).metrics
+    return Comparison(before, result.metrics, scratch, result)
+
+
+def evaluate_start(config: Config) -> dict[str, float | int]:
+    """Evaluation of the model that `config` starts from."""
+    training, evaluation = setup.load_data(config)
+    start = setup.load_model(config, training)
+    preprocess = start.card.preprocess
+    return evaluate(start.model, start.variables, evaluation, preprocess=preprocess)
+
+
+def scratch_config(config: Config, directory: Path) -> Config:
+    """The same run from random weights, with a learning rate that suits them."""
+    card = checkpoints.load(directory).card
+    rate = max(config.optimization.learning_rate, SCRATCH_LEARNING_RATE)
+    return dataclasses.replace(
+        config,
+        weights=None,
+        model=card.architecture,
+        image_size=card.preprocess.image_size,
+        optimization=dataclasses.replace(config.optimization, learning_rate=rate),
+        out=str(directory / "from_scratch"),
+    )

@@ -1,0 +1,302 @@
+"""The training loop: the one impure part, and what a run survives."""
+
+import contextlib
+import dataclasses
+import functools
+import math
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+import checkpoints
+from checkpoints import store
+from checkpoints.card import Card, current_versions
+from train import config as configs
+from train import setup
+from train.config import Config
+from train.data import Dataset, train_batches
+from train.losses import softmax_cross_entropy
+from train.metrics import evaluate
+from train.optimizer import make_optimizer, make_schedule
+from train.parallel import AXIS, data_mesh, parallelize, replicate
+from train.report import Clock, MetricsLog, Reporter, Row, plot_curves
+from train.rundir import run_directory
+from train.state import TrainState, create_state
+from train.step import make_train_step
+from zoo.errors import UsageError
+
+KEPT = 2  # checkpoints of a run that stay on disk: the newest and one to fall back on
+
+
+class Result(NamedTuple):
+    """What a run came to.
+
+    Attributes:
+        state: the last state.
+        metrics: its evaluation: "top1", "top5", "loss", "count".
+        history: rows of metrics.jsonl.
+        directory: where everything lies; `checkpoints.load` takes it.
+    """
+
+    state: TrainState
+    metrics: dict[str, float | int]
+    history: list[Row]
+    directory: Path
+
+
+class Interrupted(Exception):  # noqa: N818 (not an error: everything is saved)
+    """A run that was asked to stop by SIGINT or SIGTERM, and has saved its state."""
+
+    def __init__(self, signal_number: int, step: int, directory: Path):
+        name = signal.Signals(signal_number).name
+        super().__init__(f"{name}: saved step {step} in {directory}; continue it with --resume")
+        self.signal_number = signal_number
+
+
+class Progress(NamedTuple):
+    """How far a run is: updates made and training images seen."""
+
+    step: int
+    examples: int
+
+
+def fit(config: Config, reporter: Reporter | None = None) -> Result:
+    """Trains a model as `config` says and leaves everything in the run directory.
+
+    The directory holds config.json, metrics.jsonl, metrics.csv, curves.png and the newest
+    checkpoints under steps/. A run that was killed at any moment and is started again with
+    `resume=True` ends in the same bits as one that was not.
+
+    Raises:
+        UsageError: the config cannot be run as it stands, or the loss became NaN.
+        Interrupted: the run was asked to stop; it has saved its state.
+    """
+    reporter = reporter or Reporter()
+    training, evaluation = setup.load_data(config)
+    if training.skipped or evaluation.skipped:
+        reporter.say(f"broken images left out: {training.skipped + evaluation.skipped}")
+    start = setup.load_model(config, training)
+    directory = run_directory(config, reporter.say)
+    run = Run(config, start, training, evaluation, directory, reporter)
+    with contextlib.closing(run):
+        return run.to_the_end()
+
+
+class Run:
+    """One run in progress."""
+
+    def __init__(
+        self,
+        config: Config,
+        start: setup.Start,
+        training: Dataset,
+        evaluation: Dataset,
+        directory: Path,
+        reporter: Reporter,
+    ):
+        self.config, self.start = config, start
+        self.training, self.evaluation = training, evaluation
+        self.directory, self.reporter = directory, reporter
+        self.mesh = data_mesh()
+        saved = store.latest(directory)
+        self.progress = (
+            Progress(0, 0) if saved is None else _progress(saved, self.mesh.size, reporter)
+        )
+        self.steps = setup.total_steps(
+            config, len(training), step=self.progress.step, seen=self.progress.examples
+        )
+        self.schedule = make_schedule(config.optimization, self.steps)
+        optimizer = make_optimizer(config.optimization, self.steps)
+        self.state = self._restore(optimizer, saved)
+        self.step = self._compile(optimizer)
+        configs.save(config, directory / "config.json")
+        self.log = MetricsLog(directory, self.progress.step)
+        self.batches = train_batches(
+            training,
+            preprocess=start.card.preprocess,
+            augment=config.augment,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            position=self.progress.examples,
+            shard=(jax.process_index(), jax.process_count()),
+            threads=config.threads,
+        )
+
+    def close(self) -> None:
+        """Ends the threads that read images."""
+        self.batches.close()
+
+    def to_the_end(self) -> Result:
+        """Trains the steps that are left, then evaluates, saves and draws the curves."""
+        metrics: dict[str, float | int] | None = None
+        clock, window = Clock(), []
+        with _signals() as received, self.reporter.steps(self.progress.step, self.steps):
+            while self.progress.step < self.steps:
+                self.state, found = self.step(self.state, next(self.batches), self.state.key)
+                step, examples = self.progress
+                self.progress = Progress(step + 1, examples + self.config.batch_size)
+                window.append(found)
+                clock.count(self.config.batch_size)
+                if self._due(self.config.log_every) or self._evaluation_due():
+                    row = self._row(window, clock)
+                    metrics = self._evaluate() if self._evaluation_due() else None
+                    self._record(row, metrics)
+                    window = []
+                self.reporter.advance(self.progress.step)
+                if self._due(self.config.save_every):
+                    self._save(metrics)
+                if received and self.progress.step < self.steps:
+                    self._save(None)
+                    raise Interrupted(received[0], self.progress.step, self.directory)
+        metrics = metrics or self._evaluate()
+        plot_curves(self.log.rows, self.directory / "curves.png", title=self.directory.name)
+        return Result(self.state, metrics, self.log.rows, self.directory)
+
+    def _due(self, every: int) -> bool:
+        return self.progress.step % every == 0 or self.progress.step == self.steps
+
+    def _evaluation_due(self) -> bool:
+        return self._due(self.config.eval_every or -(-self.steps // 10))
+
+    def _row(self, window: list[dict[str, Any]], clock: Clock) -> Row:
+        means = {name: float(np.mean([m[name] for m in window])) for name in window[0]}
+        if not math.isfinite(means["loss"]):
+            raise UsageError(
+                f"the loss became {means['loss']} before step {self.progress.step}; lower "
+                f"`learning_rate` ({self.config.optimization.learning_rate}) or `clip_norm`. "
+                f"Checkpoints up to then are in {self.directory}"
+            )
+        step, examples = self.progress
+        return {
+            "step": step,
+            "examples": examples,
+            "epoch": round(examples / len(self.training), 4),
+            **means,
+            "learning_rate": float(np.asarray(self.schedule(step - 1))),
+            "images_per_second": round(clock.rate(), 1),
+        }
+
+    def _evaluate(self) -> dict[str, float | int]:
+        return evaluate(
+            self.start.model,
+            self.state.variables,
+            self.evaluation,
+            preprocess=self.start.card.preprocess,
+            batch_size=max(self.config.batch_size, 256),
+        )
+
+    def _record(self, row: Row, metrics: dict[str, float | int] | None) -> None:
+        if metrics:
+            row = row | {f"eval_{name}": value for name, value in metrics.items()}
+        self.log.append(row)
+        self.reporter.advance(self.progress.step, row)
+        if metrics:
+            self.reporter.evaluated(row)
+
+    def _save(self, metrics: dict[str, float | int] | None) -> None:
+        path = store.step_path(self.directory, self.progress.step)
+        checkpoints.save(path, state_tree(self.state), run_card(self, metrics))
+        store.keep(self.directory, KEPT)
+
+    def _restore(self, optimizer: optax.GradientTransformation, saved: Path | None) -> TrainState:
+        """The state to go on from, on every device."""
+        state = create_state(
+            self.start.model,
+            self.start.variables,
+            optimizer,
+            key=setup.run_key(self.config),
+            ema=self.config.ema is not None,
+        )
+        if saved is not None:
+            abstract = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state_tree(state)
+            )
+            state = from_tree(state, store.restore(saved, abstract))
+        return replicate(state, self.mesh)
+
+    def _compile(self, optimizer: optax.GradientTransformation) -> Any:
+        smoothing = self.config.optimization.label_smoothing
+        step = make_train_step(
+            self.start.model,
+            optimizer,
+            functools.partial(softmax_cross_entropy, smoothing=smoothing),
+            axis_name=None if self.config.parallel == "jit" else AXIS,
+            batch_norm_groups=self.config.batch_norm_groups,
+            ema=self.config.ema,
+        )
+        return parallelize(step, self.config.parallel, mesh=self.mesh)
+
+
+def state_tree(state: TrainState) -> dict[str, Any]:
+    """A state as it is stored: what `checkpoints.load` reads, and beside it what a run needs."""
+    raw = None if state.ema is None else state.params
+    rest = {"step": state.step, "opt_state": state.opt_state, "key": state.key, "raw_params": raw}
+    return {**state.variables, "train": {k: v for k, v in rest.items() if v is not None}}
+
+
+def from_tree(state: TrainState, tree: dict[str, Any]) -> TrainState:
+    """The inverse of `state_tree`; `state` tells whether averages are kept."""
+    rest = tree["train"]
+    averaged = state.ema is not None
+    return TrainState(
+        step=rest["step"],
+        params=rest["raw_params"] if averaged else tree["params"],
+        batch_stats=tree.get("batch_stats", {}),
+        opt_state=rest["opt_state"],
+        ema=tree["params"] if averaged else None,
+        key=rest["key"],
+    )
+
+
+def run_card(run: Run, metrics: dict[str, float | int] | None) -> Card:
+    """The card of a checkpoint of this run."""
+    measured = {**(metrics or {}), "of": f"{run.evaluation.name}:{run.evaluation.split}"}
+    return dataclasses.replace(
+        run.start.card,
+        name=run.directory.name,
+        source={
+            "kind": "run",
+            "started_from": run.config.weights,
+            "examples": run.progress.examples,
+            "devices": run.mesh.size,
+        },
+        trained_on=f"{run.training.name}:{run.training.split}",
+        metrics=measured if metrics else {},
+        versions=current_versions(),
+    )
+
+
+def _progress(saved: Path, devices: int, reporter: Reporter) -> Progress:
+    source = store.read_card(saved).source or {}
+    if source.get("devices", devices) != devices:
+        reporter.say(f"devices: {source['devices']} before, now {devices}")
+    reporter.say(f"resuming {saved.parent.parent} at step {int(saved.name)}")
+    return Progress(int(saved.name), source["examples"])
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM in a list; a second one has its usual effect at once."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    previous = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number: int, frame: Any) -> None:
+        received.append(number)
+        signal.signal(number, previous[signal.Signals(number)])
+
+    for number in previous:
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

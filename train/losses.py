@@ -1,0 +1,27 @@
+"""Losses per example, in float32 or better."""
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+
+def softmax_cross_entropy(
+    logits: Float[Array, "b k"],
+    labels: Int[Array, " b"] | Float[Array, "b k"],
+    *,
+    smoothing: float = 0.0,
+) -> Float[Array, " b"]:
+    r"""Cross entropy \(-\sum_k q_k \log \mathrm{softmax}(z)_k\) of each example.
+
+    Args:
+        logits: unnormalised log probabilities z.
+        labels: class indices, or the target distribution q itself (mixup).
+        smoothing: share of q that is spread evenly over all classes; Szegedy et al. 2016,
+            https://arxiv.org/abs/1512.00567, section 7.
+    """
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    if jnp.issubdtype(labels.dtype, jnp.integer):
+        if not smoothing:
+            return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        labels = jnp.eye(logits.shape[-1], dtype=logits.dtype)[labels]
+    return optax.softmax_cross_entropy(logits, optax.smooth_labels(labels, smoothing))

@@ -1,0 +1,127 @@
+"""The same step on many devices, three ways: jit over a mesh, pmap, shard_map.
+
+Data parallelism: every device holds the whole state and an equal share of each batch.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from train.state import TrainState
+from zoo.errors import UsageError
+
+AXIS = "data"
+
+
+def data_mesh(devices: int | None = None) -> Mesh:
+    """One axis, "data", over the first `devices` devices (default: all)."""
+    chosen = jax.devices()[:devices]
+    return jax.make_mesh((len(chosen),), (AXIS,), axis_types=(AxisType.Auto,), devices=chosen)
+
+
+def parallelize(step: Callable[..., Any], how: str = "jit", *, mesh: Mesh | None = None) -> Any:
+    """Compiles a train step for all devices of a mesh.
+
+    Args:
+        step: what `make_train_step` returned: with `axis_name=None` for "jit", and with
+            `axis_name="data"` for "pmap" and "shard_map".
+        how: "jit" (sharded arrays; the compiler places the collectives), "pmap", or "shard_map".
+        mesh: one axis called "data"; default: all devices.
+
+    Returns:
+        A function `(state, batch, key) -> (state, metrics)` that takes a host batch of global
+        size and gives back a replicated state. The state passed in may be donated: use the one
+        returned.
+
+    Raises:
+        UsageError: unknown `how`, or a step made for another wrapper.
+    """
+    if how not in WRAPPERS:
+        raise UsageError(f"`how` must be one of {', '.join(WRAPPERS)}; got {how!r}")
+    needed = None if how == "jit" else AXIS
+    made_for = getattr(step, "keywords", {}).get("axis_name", needed)
+    if made_for != needed:
+        raise UsageError(
+            f"{how!r} needs a step made with `axis_name={needed!r}`, got one with {made_for!r}"
+        )
+    return WRAPPERS[how](step, mesh or data_mesh())
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """Puts a copy of every leaf on every device of the mesh."""
+    return jax.device_put(tree, NamedSharding(mesh, P()))
+
+
+def place(batch: Any, mesh: Mesh) -> Any:
+    """Splits this process's part of a batch over its devices, along the first axis."""
+    sharding = NamedSharding(mesh, P(AXIS))
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), batch
+    )
+
+
+def check_divisible(batch_size: int, devices: int) -> None:
+    """Refuses a batch that cannot be split evenly.
+
+    Raises:
+        UsageError: `batch_size` is not a multiple of `devices`; the nearest that are, are named.
+    """
+    if batch_size % devices:
+        lower, upper = batch_size // devices * devices, -(-batch_size // devices) * devices
+        near = f"{lower} or {upper}" if lower else str(upper)
+        raise UsageError(
+            f"`batch_size` must be divisible by the {devices} devices, got {batch_size}; use {near}"
+        )
+
+
+def _with_jit(step: Callable[..., Any], mesh: Mesh) -> Any:
+    everywhere, split = NamedSharding(mesh, P()), NamedSharding(mesh, P(AXIS))
+    compiled = jax.jit(
+        step,
+        in_shardings=(everywhere, split, everywhere),
+        out_shardings=(everywhere, everywhere),
+        donate_argnums=0,
+    )
+    return _over_mesh(compiled, mesh)
+
+
+def _with_shard_map(step: Callable[..., Any], mesh: Mesh) -> Any:
+    # check_vma=False: otherwise gradients of replicated parameters arrive already summed.
+    mapped = jax.shard_map(
+        step, mesh=mesh, in_specs=(P(), P(AXIS), P()), out_specs=(P(), P()), check_vma=False
+    )
+    return _over_mesh(jax.jit(mapped, donate_argnums=0), mesh)
+
+
+def _over_mesh(compiled: Callable[..., Any], mesh: Mesh) -> Any:
+    def run(state: TrainState, batch: Any, key: Any) -> Any:
+        if getattr(state.step, "sharding", None) != NamedSharding(mesh, P()):
+            state, key = replicate((state, key), mesh)
+        return compiled(state, place(batch, mesh), key)
+
+    return run
+
+
+def _with_pmap(step: Callable[..., Any], mesh: Mesh) -> Any:
+    devices = list(mesh.devices.flat)
+    local = [d for d in devices if d.process_index == jax.process_index()]
+    mapped = jax.pmap(
+        step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=(None, None), devices=devices
+    )
+
+    def run(state: TrainState, batch: Any, key: Any) -> Any:
+        per_device = jax.tree.map(lambda x: np.reshape(x, (len(local), -1, *x.shape[1:])), batch)
+        return mapped(state, per_device, key)
+
+    return run
+
+
+WRAPPERS: dict[str, Callable[[Callable[..., Any], Mesh], Any]] = {
+    "jit": _with_jit,
+    "pmap": _with_pmap,
+    "shard_map": _with_shard_map,
+}

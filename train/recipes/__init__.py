@@ -1,0 +1,14 @@
+"""Settings that are known to work, by name: `zoo train --recipe resnet8.digits`."""
+
+from train.config import Config
+from train.recipes import digits
+
+RECIPES: dict[str, Config] = {
+    "resnet8.digits": digits.RESNET8,
+    "resnet20.digits": digits.RESNET20,
+    "resnet8.rendered_digits": digits.RENDERED,
+    "resnet8.transfer": digits.TRANSFER,
+}
+TRAIN = Config()
+FINETUNE = digits.FINETUNE
+TRANSFER = digits.TRANSFER

@@ -1,0 +1,41 @@
+"""Digits of 8×8 pixels: the weights that ship with the package, and what is done with them."""
+
+import dataclasses
+
+from train.augment import Augment
+from train.config import Config, OptimizerConfig
+
+# Handwriting of 43 people, 1,077 images: many passes, and every pass sees the digits moved.
+RESNET8 = Config(
+    model="resnet8",
+    dataset="zoo_digits",
+    epochs=40.0,
+    batch_size=64,
+    optimization=OptimizerConfig(learning_rate=4e-3, weight_decay=0.05, label_smoothing=0.1),
+    augment=Augment(rotate=12.0, translate=0.08, scale=0.12, shear=8.0),
+)
+RESNET20 = dataclasses.replace(RESNET8, model="resnet20")
+# Twenty thousand rendered digits, already turned, bent and thickened by their data set.
+RENDERED = dataclasses.replace(
+    RESNET8, dataset="zoo_rendered_digits", epochs=8.0, batch_size=128, augment=Augment()
+)
+
+# Any published weights on any data set: small steps, not many.
+FINETUNE = Config(
+    epochs=10.0,
+    batch_size=32,
+    optimization=OptimizerConfig(learning_rate=3e-4, warmup=0.1, weight_decay=0.02),
+)
+
+# From printed digits to handwriting, with five labelled images of each class.
+TRANSFER = dataclasses.replace(
+    FINETUNE,
+    weights="resnet8.rendered_digits",
+    dataset="zoo_digits",
+    per_class=5,
+    epochs=None,
+    steps=300,
+    batch_size=32,
+    optimization=dataclasses.replace(FINETUNE.optimization, learning_rate=1e-3),
+    augment=RESNET8.augment,
+)

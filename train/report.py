@@ -1,0 +1,169 @@
+"""What a run leaves behind and shows: metrics.jsonl, metrics.csv, curves.png, a progress bar."""
+
+import csv
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+Row = dict[str, float | int]
+
+COLUMNS = (
+    *("step", "examples", "epoch", "loss", "top1", "learning_rate", "images_per_second"),
+    *("eval_loss", "eval_top1", "eval_top5", "eval_count"),
+)
+
+
+class MetricsLog:
+    """Rows of a run, appended to metrics.jsonl as they come and to metrics.csv beside it.
+
+    Opened for a resumed run it first drops what was logged after `step`, since that is about to
+    be computed again.
+    """
+
+    def __init__(self, directory: Path, step: int) -> None:
+        self.rows = [row for row in read_rows(directory) if row["step"] <= step]
+        self._jsonl = directory / "metrics.jsonl"
+        self._csv = directory / "metrics.csv"
+        self._jsonl.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+        with self._csv.open("w", newline="") as file:
+            csv.DictWriter(file, COLUMNS).writeheader()
+            csv.DictWriter(file, COLUMNS).writerows(self.rows)
+
+    def append(self, row: Row) -> None:
+        """Writes a row to both files at once."""
+        self.rows.append(row)
+        with self._jsonl.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        with self._csv.open("a", newline="") as file:
+            csv.DictWriter(file, COLUMNS).writerow(row)
+
+
+def read_rows(directory: Path) -> list[Row]:
+    """Rows of a run's metrics.jsonl; a last line that a kill cut short is left out."""
+    path = directory / "metrics.jsonl"
+    if not path.exists():
+        return []
+    lines = path.read_text().split("\n")[:-1]
+    return [json.loads(line) for line in lines]
+
+
+def plot_curves(rows: list[Row], path: Path, *, title: str) -> None:
+    """Draws loss, accuracy and learning rate over steps into a PNG file."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    panels = (
+        ("loss", {"training": "loss", "evaluation": "eval_loss"}),
+        ("accuracy", {"training": "top1", "evaluation": "eval_top1"}),
+        ("learning rate", {"": "learning_rate"}),
+    )
+    for axes, (name, curves) in zip(figure.subplots(1, 3), panels, strict=True):
+        for label, column in curves.items():
+            points = [(row["step"], row[column]) for row in rows if column in row]
+            marker = "o" if label == "evaluation" else None
+            axes.plot(
+                *zip(*points, strict=True) if points else ((), ()), marker=marker, label=label
+            )
+        axes.set(xlabel="step", title=name)
+        axes.grid(alpha=0.3)
+        if len(curves) > 1:
+            axes.legend()
+    figure.suptitle(title)
+    figure.savefig(path, dpi=120)
+
+
+class Reporter:
+    """Says on a console what a run does; with `console=None` it says nothing."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console
+        self._progress: Progress | None = None
+
+    def say(self, text: str) -> None:
+        """One line of news."""
+        if self.console:
+            self.console.print(text, highlight=False)
+
+    @contextmanager
+    def steps(self, start: int, total: int) -> Iterator[None]:
+        """A progress bar from step `start` to `total`; plain lines where there is no terminal."""
+        if self.console is None or not self.console.is_terminal:
+            yield
+            return
+        columns = (
+            *(BarColumn(bar_width=16), MofNCompleteColumn(), TimeRemainingColumn()),
+            TextColumn("{task.fields[news]}"),
+        )
+        with Progress(*columns, console=self.console) as self._progress:
+            self._progress.add_task("", total=total, completed=start, news="compiling ...")
+            yield
+        self._progress = None
+
+    def advance(self, step: int, row: Row | None = None) -> None:
+        """Moves the bar; a row's figures are shown beside it."""
+        if self._progress is None:
+            return
+        task = self._progress.task_ids[0]
+        self._progress.update(task, completed=step)
+        if row:
+            training = {name: value for name, value in row.items() if "eval" not in name}
+            self._progress.update(task, news=describe(training))
+
+    def evaluated(self, row: Row) -> None:
+        """One line for an evaluation."""
+        self.say(f"step {row['step']:>6}  {describe(row)}")
+
+
+def describe(row: Row) -> str:
+    """The figures of a row that a person follows."""
+    parts = [
+        f"loss {row['loss']:.4f}",
+        f"lr {row['learning_rate']:.2e}",
+        f"{row['images_per_second']:,.0f} img/s",
+    ]
+    if "eval_top1" in row:
+        parts += [f"eval loss {row['eval_loss']:.4f}", f"top-1 {row['eval_top1']:.4f}"]
+    return "  ".join(parts)
+
+
+class Clock:
+    """Images per second since it was last asked."""
+
+    def __init__(self) -> None:
+        self._time, self._images = time.perf_counter(), 0
+
+    def count(self, images: int) -> None:
+        """Adds images that were trained on."""
+        self._images += images
+
+    def rate(self) -> float:
+        """Images per second since the last call; NaN-free even if no time has passed."""
+        now = time.perf_counter()
+        rate = self._images / max(now - self._time, 1e-9)
+        self._time, self._images = now, 0
+        return rate if math.isfinite(rate) else 0.0
+
+
+def table(columns: list[str], rows: list[list[Any]], *, numbers: bool = True) -> Table:
+    """A table for a terminal; columns after the first hold numbers and stand to the right."""
+    drawn = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
+    for i, column in enumerate(columns):
+        drawn.add_column(column, justify="right" if i and numbers else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*[str(cell) for cell in row])
+    return drawn
+
+
+def console(*, stderr: bool = False) -> Console:
+    """The terminal; where output goes into a file or a pipe, lines of 160 columns."""
+    terminal = Console(stderr=stderr)
+    return terminal if terminal.is_terminal else Console(stderr=stderr, width=160)

@@ -1,0 +1,138 @@
+"""From a config to the data, the model and the card of a run: all checked, nothing written."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+import checkpoints
+import zoo
+from checkpoints import surgery
+from checkpoints.card import Card
+from checkpoints.preprocess import Preprocess
+from train.config import Config
+from train.data import Dataset, evaluation_split, few_shot, load_dataset
+from train.parallel import check_divisible
+from zoo.errors import UsageError
+
+SMALL = 64  # images up to this side are used as they are, in pixels
+
+
+class Start(NamedTuple):
+    """A model before its first update.
+
+    Attributes:
+        model: the module, in the dtype of the run.
+        variables: its parameters and batch statistics, pretrained or fresh.
+        card: what will be said of the weights that come out.
+        fresh: leaves that do not come from pretrained weights.
+    """
+
+    model: nn.Module
+    variables: dict[str, Any]
+    card: Card
+    fresh: Sequence[str]
+
+
+def load_data(config: Config) -> tuple[Dataset, Dataset]:
+    """The training images (a few of each class, if so configured) and those of the evaluation."""
+    if config.dataset is None:
+        raise UsageError("`dataset` is needed: a tensorflow-datasets name or a folder of images")
+    options = {"data_dir": config.data_dir, "skip_broken": config.skip_broken}
+    split = config.eval_split or evaluation_split(config.dataset, config.data_dir)
+    training = load_dataset(config.dataset, config.train_split, **options)
+    evaluation = load_dataset(config.dataset, split, **options)
+    if config.per_class is not None:
+        training = few_shot(training, config.per_class, config.seed)
+    check_divisible(config.batch_size, jax.device_count())
+    check_divisible(config.batch_size, config.batch_norm_groups)
+    return training, evaluation
+
+
+def load_model(config: Config, data: Dataset) -> Start:
+    """The pretrained model of `config.weights` fitted to the classes, or a fresh `config.model`."""
+    if config.weights is None:
+        return fresh_model(config, data)
+    loaded = checkpoints.load(
+        config.weights,
+        class_names=data.class_names,
+        key=init_key(config),
+    )
+    if config.model not in (None, loaded.card.architecture):
+        raise UsageError(
+            f"`weights` {config.weights} are of {loaded.card.architecture}, not of `model` "
+            f"{config.model}; leave `model` out"
+        )
+    preprocess = loaded.preprocess
+    if config.image_size is not None:
+        preprocess = dataclasses.replace(preprocess, image_size=config.image_size)
+    card = dataclasses.replace(loaded.card, preprocess=preprocess)
+    return Start(loaded.model.clone(**_dtype(config)), loaded.variables, card, loaded.fresh)
+
+
+def fresh_model(config: Config, data: Dataset) -> Start:
+    """`config.model` with random weights, for the images and classes of `data`."""
+    if config.model is None:
+        raise UsageError("`model` or `weights` is needed; `zoo list` and `zoo weights` show them")
+    classes = len(data.class_names)
+    model = zoo.create_model(config.model, num_classes=classes, **_dtype(config))
+    preprocess = default_preprocess(config, data)
+    side, channels = preprocess.image_size, preprocess.channels
+    images = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
+    variables = zoo.init_variables(model, init_key(config), images)
+    card = Card(
+        name=config.model,
+        architecture=config.model,
+        num_classes=classes,
+        class_names=tuple(data.class_names),
+        preprocess=preprocess,
+        paper=zoo.model_info(config.model).paper,
+        parameters=surgery.count(variables["params"]),
+    )
+    return Start(model, variables, card, ("everything",))
+
+
+def default_preprocess(config: Config, data: Dataset) -> Preprocess:
+    """Small images as they are, larger ones at the architecture's size with the usual crop."""
+    shapes = [data[i]["image"].shape for i in range(min(len(data), 16))]
+    native = max(max(height, width) for height, width, _ in shapes)
+    channels = max(channels for *_, channels in shapes)  # one picture in colour makes them all so
+    size = config.image_size or (native if native <= SMALL else _catalogue_size(config))
+    preprocess = Preprocess(image_size=size, crop_pct=1.0 if native <= SMALL else 0.875)
+    if channels == 1:
+        return dataclasses.replace(preprocess, mean=(0.5,), std=(0.5,))
+    return preprocess
+
+
+def total_steps(config: Config, examples: int, *, step: int = 0, seen: int = 0) -> int:
+    """Updates of the whole run, of which `step` have been made on `seen` images."""
+    if config.steps is not None:
+        return config.steps
+    remaining = (config.epochs or DEFAULT_EPOCHS) * examples - seen
+    return step + max(math.ceil(remaining / config.batch_size), 0)
+
+
+DEFAULT_EPOCHS = 30
+
+
+def init_key(config: Config) -> jax.Array:
+    """Key of fresh weights; that of the updates is `run_key`."""
+    return jax.random.fold_in(jax.random.key(config.seed), 0)
+
+
+def run_key(config: Config) -> jax.Array:
+    """Key that a run folds with its step for dropout and the like."""
+    return jax.random.fold_in(jax.random.key(config.seed), 1)
+
+
+def _catalogue_size(config: Config) -> int:
+    assert config.model is not None
+    return zoo.model_info(config.model).image_size
+
+
+def _dtype(config: Config) -> dict[str, Any]:
+    return {} if config.dtype == "float32" else {"dtype": jnp.dtype(config.dtype)}

@@ -1,0 +1,120 @@
+"""Architectures: pure functions of (variables, images). No weights, no I/O, no global state.
+
+>>> import zoo
+>>> zoo.list_models("resnet18*")
+['resnet18', 'resnet18d']
+>>> model = zoo.create_model("resnet18", num_classes=37)
+"""
+
+import dataclasses
+import fnmatch
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+
+from zoo.catalogue import CATALOGUE, Row
+from zoo.errors import UsageError, closest
+from zoo.initialization import init_variables
+
+__all__ = [
+    "ModelInfo",
+    "UsageError",
+    "create_model",
+    "init_variables",
+    "list_models",
+    "model_info",
+]
+
+
+class ModelInfo(NamedTuple):
+    """What the catalogue knows of an architecture.
+
+    Attributes:
+        name: its name in the catalogue.
+        family: the module of `zoo` that defines it.
+        parameters: exact number of trainable parameters with the default head.
+        image_size: side of the input that `gmacs` refers to, in pixels.
+        channels: input channels that `parameters` refers to.
+        num_classes: outputs of the default head.
+        gmacs: 10⁹ multiply-adds per image, convolutions and matrix products.
+        paper: address of the paper.
+    """
+
+    name: str
+    family: str
+    parameters: int
+    image_size: int
+    channels: int
+    num_classes: int
+    gmacs: float
+    paper: str
+
+
+def list_models(pattern: str = "*", *, family: str | None = None) -> list[str]:
+    """Sorted names of the architectures that match a shell pattern such as `"resnet*"`.
+
+    Raises:
+        UsageError: no such family.
+    """
+    families = {_family(row) for row in CATALOGUE.values()}
+    if family is not None and family not in families:
+        raise UsageError(f"no family {family!r}; there are {', '.join(sorted(families))}")
+    return sorted(
+        name
+        for name, row in CATALOGUE.items()
+        if fnmatch.fnmatchcase(name, pattern) and family in (None, _family(row))
+    )
+
+
+def model_info(name: str) -> ModelInfo:
+    """The catalogue's facts about one architecture.
+
+    Raises:
+        UsageError: no such architecture; the closest names are shown.
+    """
+    row = _row(name)
+    return ModelInfo(
+        name=name,
+        family=_family(row),
+        parameters=row.parameters,
+        image_size=row.image_size,
+        channels=row.channels,
+        num_classes=row.build().num_classes,
+        gmacs=row.gmacs,
+        paper=f"https://arxiv.org/abs/{row.paper}",
+    )
+
+
+def create_model(name: str, **overrides: Any) -> nn.Module:
+    """Builds an architecture; `overrides` replace its fields, as in `num_classes=37`.
+
+    `num_classes=None` leaves the head out: the model then returns pooled features.
+
+    Raises:
+        UsageError: unknown name or field, or the name of a set of weights.
+    """
+    build = _row(name).build
+    fields = [f.name for f in dataclasses.fields(build()) if f.name not in ("parent", "name")]
+    for field in overrides:
+        if field not in fields:
+            raise UsageError(
+                f"{name} has no field {field!r}{closest(field, fields)}. "
+                f"Fields: {', '.join(fields)}."
+            )
+    return build(**overrides)
+
+
+def _row(name: str) -> Row:
+    if name in CATALOGUE:
+        return CATALOGUE[name]
+    architecture, dot, _ = name.partition(".")
+    if dot and architecture in CATALOGUE:
+        raise UsageError(
+            f"{name!r} is a set of weights, not an architecture; use `checkpoints.load({name!r})`, "
+            f"or `zoo.create_model({architecture!r})` for the network without weights."
+        )
+    raise UsageError(f"no architecture {name!r}{closest(name, CATALOGUE)}. `zoo list` shows all.")
+
+
+def _family(row: Row) -> str:
+    return type(row.build()).__module__.rpartition(".")[2]

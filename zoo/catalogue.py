@@ -1,0 +1,140 @@
+"""One row per architecture: how it is built, its exact size, its input, its paper."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from zoo import inception, resnet, resnetv2, sret, tnt
+
+
+class Row(NamedTuple):
+    """A row of the catalogue.
+
+    Attributes:
+        build: constructor of the Linen module; keyword arguments override its fields.
+        parameters: exact number of trainable parameters with the default head.
+        image_size: side of the square input, in pixels, that `gmacs` refers to.
+        gmacs: 10⁹ multiply-adds of convolutions and matrix products for one image, as published
+            (figures for group norm and standardised weights count these too).
+        paper: arXiv number.
+        channels: input channels that `parameters` refers to.
+    """
+
+    build: Callable[..., Any]
+    parameters: int
+    image_size: int
+    gmacs: float
+    paper: str
+    channels: int = 3
+
+
+# fmt: off
+CATALOGUE: dict[str, Row] = {
+    # He et al. 2015, table 1
+    "resnet18": Row(resnet.resnet18, 11_689_512, 224, 1.82, "1512.03385"),
+    "resnet26": Row(resnet.resnet26, 15_995_176, 224, 2.36, "1512.03385"),
+    "resnet34": Row(resnet.resnet34, 21_797_672, 224, 3.67, "1512.03385"),
+    "resnet50": Row(resnet.resnet50, 25_557_032, 224, 4.11, "1512.03385"),
+    "resnet101": Row(resnet.resnet101, 44_549_160, 224, 7.83, "1512.03385"),
+    "resnet152": Row(resnet.resnet152, 60_192_808, 224, 11.56, "1512.03385"),
+    # He et al. 2018, figure 2, and the s and t forms
+    "resnet10t": Row(resnet.resnet10t, 5_435_488, 224, 1.1, "1812.01187"),
+    "resnet14t": Row(resnet.resnet14t, 10_081_632, 224, 1.69, "1812.01187"),
+    "resnet18d": Row(resnet.resnet18d, 11_708_744, 224, 2.06, "1812.01187"),
+    "resnet26d": Row(resnet.resnet26d, 16_014_408, 224, 2.6, "1812.01187"),
+    "resnet26t": Row(resnet.resnet26t, 16_011_872, 256, 3.35, "1812.01187"),
+    "resnet34d": Row(resnet.resnet34d, 21_816_904, 224, 3.91, "1812.01187"),
+    "resnet50c": Row(resnet.resnet50c, 25_576_264, 224, 4.35, "1812.01187"),
+    "resnet50d": Row(resnet.resnet50d, 25_576_264, 224, 4.35, "1812.01187"),
+    "resnet50s": Row(resnet.resnet50s, 25_680_808, 224, 5.47, "1812.01187"),
+    "resnet101d": Row(resnet.resnet101d, 44_568_392, 224, 8.08, "1812.01187"),
+    "resnet152d": Row(resnet.resnet152d, 60_212_040, 224, 11.8, "1812.01187"),
+    "resnet200d": Row(resnet.resnet200d, 64_693_064, 256, 20.0, "1812.01187"),
+    # Wu & He 2018
+    "resnet50_gn": Row(resnet.resnet50_gn, 25_557_032, 224, 4.14, "1803.08494"),
+    # Xie et al. 2016, table 1
+    "resnext50_32x4d": Row(resnet.resnext50_32x4d, 25_028_904, 224, 4.26, "1611.05431"),
+    "resnext50d_32x4d": Row(resnet.resnext50d_32x4d, 25_048_136, 224, 4.5, "1611.05431"),
+    "resnext101_32x4d": Row(resnet.resnext101_32x4d, 44_177_704, 224, 8.01, "1611.05431"),
+    "resnext101_32x8d": Row(resnet.resnext101_32x8d, 88_791_336, 224, 16.48, "1611.05431"),
+    "resnext101_64x4d": Row(resnet.resnext101_64x4d, 83_455_272, 224, 15.52, "1611.05431"),
+    # Zagoruyko & Komodakis 2016, table 8
+    "wide_resnet50_2": Row(resnet.wide_resnet50_2, 68_883_240, 224, 11.43, "1605.07146"),
+    "wide_resnet101_2": Row(resnet.wide_resnet101_2, 126_886_696, 224, 22.8, "1605.07146"),
+    # Hu et al. 2017, table 1
+    "seresnet50": Row(resnet.seresnet50, 28_088_024, 224, 4.11, "1709.01507"),
+    "seresnet152d": Row(resnet.seresnet152d, 66_841_080, 256, 15.42, "1709.01507"),
+    "seresnext50_32x4d": Row(resnet.seresnext50_32x4d, 27_559_896, 224, 4.26, "1709.01507"),
+    # Wang et al. 2019
+    "ecaresnet26t": Row(resnet.ecaresnet26t, 16_011_916, 256, 3.35, "1910.03151"),
+    "ecaresnet50d": Row(resnet.ecaresnet50d, 25_576_350, 224, 4.35, "1910.03151"),
+    "ecaresnet50t": Row(resnet.ecaresnet50t, 25_573_814, 224, 4.32, "1910.03151"),
+    "ecaresnet101d": Row(resnet.ecaresnet101d, 44_568_563, 224, 8.08, "1910.03151"),
+    "ecaresnet269d": Row(resnet.ecaresnet269d, 102_093_077, 320, 41.53, "1910.03151"),
+    # Bello et al. 2021, table 7
+    "resnetrs50": Row(resnet.resnetrs50, 35_691_912, 224, 4.48, "2103.07579"),
+    "resnetrs101": Row(resnet.resnetrs101, 63_618_696, 192, 6.04, "2103.07579"),
+    "resnetrs152": Row(resnet.resnetrs152, 86_621_576, 256, 15.59, "2103.07579"),
+    "resnetrs200": Row(resnet.resnetrs200, 93_209_992, 256, 20.18, "2103.07579"),
+    # He et al. 2015, section 4.2 (table 6)
+    "resnet8": Row(resnet.resnet8, 75_290, 32, 0.0122, "1512.03385"),
+    "resnet20": Row(resnet.resnet20, 269_722, 32, 0.0406, "1512.03385"),
+    "resnet32": Row(resnet.resnet32, 464_154, 32, 0.0689, "1512.03385"),
+    "resnet44": Row(resnet.resnet44, 658_586, 32, 0.0972, "1512.03385"),
+    "resnet56": Row(resnet.resnet56, 853_018, 32, 0.1255, "1512.03385"),
+    "resnet110": Row(resnet.resnet110, 1_727_962, 32, 0.2529, "1512.03385"),
+    # He et al. 2016
+    "resnetv2_18": Row(resnetv2.resnetv2_18, 11_687_720, 224, 1.82, "1603.05027"),
+    "resnetv2_18d": Row(resnetv2.resnetv2_18d, 11_706_952, 224, 2.06, "1603.05027"),
+    "resnetv2_34": Row(resnetv2.resnetv2_34, 21_795_880, 224, 3.67, "1603.05027"),
+    "resnetv2_34d": Row(resnetv2.resnetv2_34d, 21_815_112, 224, 3.91, "1603.05027"),
+    "resnetv2_50": Row(resnetv2.resnetv2_50, 25_549_352, 224, 4.11, "1603.05027"),
+    "resnetv2_50d_gn": Row(resnetv2.resnetv2_50d_gn, 25_568_584, 224, 4.38, "1603.05027"),
+    "resnetv2_101": Row(resnetv2.resnetv2_101, 44_541_480, 224, 7.83, "1603.05027"),
+    # Kolesnikov et al. 2019, section 3
+    "resnetv2_50x1_bit": Row(resnetv2.resnetv2_50x1_bit, 25_549_352, 224, 4.23, "1912.11370"),
+    "resnetv2_101x1_bit": Row(resnetv2.resnetv2_101x1_bit, 44_541_480, 224, 8.04, "1912.11370"),
+    "resnetv2_152x2_bit": Row(resnetv2.resnetv2_152x2_bit, 236_335_208, 224, 46.95, "1912.11370"),
+    # Szegedy et al. 2014, table 1
+    "googlenet": Row(inception.googlenet, 6_624_904, 224, 1.498, "1409.4842"),
+    # Szegedy et al. 2015, table 1
+    "inception_v3": Row(inception.inception_v3, 23_834_568, 299, 5.73, "1512.00567"),
+    "inception_v3_keras": Row(inception.inception_v3_keras, 23_817_352, 299, 5.73, "1512.00567"),
+    # Szegedy et al. 2016, figures 3 to 18
+    "inception_v4": Row(inception.inception_v4, 42_679_816, 299, 12.28, "1602.07261"),
+    "inception_resnet_v1": Row(inception.inception_resnet_v1, 22_756_328, 299, 6.21, "1602.07261"),
+    "inception_resnet_v2": Row(inception.inception_resnet_v2, 55_843_464, 299, 13.18, "1602.07261"),
+    "inception_resnet_v2_keras": Row(
+        inception.inception_resnet_v2_keras, 55_813_192, 299, 13.18, "1602.07261"),
+    # GoogLeNet's blocks for small images
+    "inception_nano": Row(inception.inception_nano, 152_746, 32, 0.0396, "1409.4842"),
+    # Han et al. 2021, table 1
+    "tnt_ti_patch16_224": Row(tnt.tnt_ti_patch16_224, 6_076_408, 224, 1.40, "2103.00112"),
+    "tnt_s_patch16_224": Row(tnt.tnt_s_patch16_224, 23_768_584, 224, 5.25, "2103.00112"),
+    "tnt_s_legacy_patch16_224": Row(
+        tnt.tnt_s_legacy_patch16_224, 23_755_336, 224, 5.24, "2103.00112"),
+    "tnt_b_patch16_224": Row(tnt.tnt_b_patch16_224, 65_428_680, 224, 14.1, "2103.00112"),
+    # Shen et al. 2022, and the authors' table: github.com/szq0214/SReT
+    "sret_t": Row(sret.sret_t, 4_755_979, 224, 1.11, "2111.05297"),
+    "sret_lt": Row(sret.sret_lt, 4_988_024, 224, 1.16, "2111.05297"),
+    "sret_lt_16_14_1": Row(sret.sret_lt_16_14_1, 4_988_024, 224, 1.22, "2111.05297"),
+    "sret_s": Row(sret.sret_s, 20_899_692, 224, 4.17, "2111.05297"),
+    "sret_t_wo_slice": Row(sret.sret_t_wo_slice, 4_755_979, 224, 1.37, "2111.05297"),
+    "sret_lt_wo_slice": Row(sret.sret_lt_wo_slice, 4_988_024, 224, 1.42, "2111.05297"),
+    "sret_s_wo_slice": Row(sret.sret_s_wo_slice, 20_899_692, 224, 4.67, "2111.05297"),
+    "sret_t_distill": Row(sret.sret_t_distill, 4_755_979, 224, 1.11, "2111.05297"),
+    "sret_lt_distill": Row(sret.sret_lt_distill, 4_988_024, 224, 1.16, "2111.05297"),
+    "sret_s_distill": Row(sret.sret_s_distill, 20_899_692, 224, 4.17, "2111.05297"),
+    "sret_t_wo_slice_distill": Row(
+        sret.sret_t_wo_slice_distill, 4_755_979, 224, 1.37, "2111.05297"),
+    "sret_lt_wo_slice_distill": Row(
+        sret.sret_lt_wo_slice_distill, 4_988_024, 224, 1.42, "2111.05297"),
+    "sret_s_wo_slice_distill": Row(
+        sret.sret_s_wo_slice_distill, 20_899_692, 224, 4.67, "2111.05297"),
+    "sret_t_wo_slice_finetune_384": Row(
+        sret.sret_t_wo_slice_finetune_384, 4_853_259, 384, 6.41, "2111.05297"),
+    "sret_s_wo_slice_finetune_384": Row(
+        sret.sret_s_wo_slice_finetune_384, 21_091_212, 384, 18.44, "2111.05297"),
+    "sret_s_wo_slice_finetune_512": Row(
+        sret.sret_s_wo_slice_finetune_512, 21_317_004, 512, 42.67, "2111.05297"),
+}
+# fmt: on

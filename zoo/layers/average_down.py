@@ -1,0 +1,16 @@
+"""Averages of 2×2 pixels, the last one of an odd side over what is there."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def average_down(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
+    """Halves both sides, rounding up.
+
+    Repeating the last row and column of an odd side makes the mean of a full window equal to
+    that of its real pixels.
+    """
+    b, h, w, c = x.shape
+    if h % 2 or w % 2:
+        x = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
+    return x.reshape(b, (h + 1) // 2, 2, (w + 1) // 2, 2, c).mean(axis=(2, 4))

@@ -1,0 +1,24 @@
+"""Stochastic depth: in training, whole residual branches are left out at random."""
+
+import flax.linen as nn
+import jax
+from jaxtyping import Array, Float
+
+
+class DropPath(nn.Module):
+    """Zeroes the branch of each example with probability `rate`; the others make up for it.
+
+    Huang et al. 2016, https://arxiv.org/abs/1603.09382. Draws from the stream "drop_path", only
+    in training and only if `rate` is positive.
+    """
+
+    rate: float
+    train: bool
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b ..."]) -> Float[Array, "b ..."]:
+        if not self.train or self.rate == 0:
+            return x
+        shape = (x.shape[0],) + (1,) * (x.ndim - 1)
+        keep = jax.random.bernoulli(self.make_rng("drop_path"), 1 - self.rate, shape)
+        return x * keep.astype(x.dtype) / (1 - self.rate)

@@ -1,0 +1,27 @@
+"""The feed-forward half of a transformer layer."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+
+class Mlp(nn.Module):
+    """Linear, GELU, linear, on each token alone.
+
+    The exact GELU, with the error function. Vaswani et al. 2017, section 3.3,
+    https://arxiv.org/abs/1706.03762; Hendrycks & Gimpel 2016, https://arxiv.org/abs/1606.08415.
+
+    Attributes:
+        width: channels between the two.
+        dense: factory of the linear maps.
+    """
+
+    width: int
+    dense: Callable[..., Any]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch n d"]) -> Float[Array, "*batch n d"]:
+        y = nn.gelu(self.dense(self.width, name="dense1")(x), approximate=False)
+        return self.dense(x.shape[-1], name="dense2")(y)

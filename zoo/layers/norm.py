@@ -1,0 +1,133 @@
+"""Batch normalisation that means the same under jit, pmap and shard_map; layer normalisation."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from zoo.layers.initializers import ONES, ZEROS, Initializer
+
+
+class BatchNorm(nn.Module):
+    r"""Normalises each channel by the mean and variance of the batch, or by their running means.
+
+    .. math:: y = \gamma \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
+
+    In training \(\mu\) and the biased variance \(\sigma^2\) are taken over each of `groups` equal
+    consecutive slices of the *global* batch: `groups=1` is synchronised batch norm, as many groups
+    as devices is the "per device" form. Running statistics move by `1 - momentum` towards the
+    mean over all groups and so are equal everywhere.
+
+    Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167.
+
+    Attributes:
+        train: normalise by batch statistics, and update the running ones if they are mutable.
+        momentum: share of the old running value that is kept (one minus PyTorch's momentum).
+        epsilon: added to the variance.
+        unbiased: the running variance counts n / (n - 1) of the batch's, as in PyTorch.
+        groups: slices of the global batch that are normalised separately.
+        axis_name: mapped axis over which the batch is split (pmap, shard_map), else None.
+        use_scale: has a gamma; some Keras networks leave it to the next convolution.
+        scale_init: initial gamma; zeros make a residual branch start as the identity.
+        dtype: dtype of the result; statistics are at least float32.
+    """
+
+    train: bool
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    unbiased: bool = True
+    groups: int = 1
+    axis_name: str | None = None
+    use_scale: bool = True
+    scale_init: Initializer = ONES
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        size = (x.shape[-1],)
+        running_mean = self.variable("batch_stats", "mean", ZEROS, None, size, jnp.float32)
+        running_var = self.variable("batch_stats", "var", ONES, None, size, jnp.float32)
+        scale = self.param("scale", self.scale_init, size, jnp.float32) if self.use_scale else None
+        bias = self.param("bias", ZEROS, size, jnp.float32)
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        if not self.train:
+            mean, var = running_mean.value[None], running_var.value[None]
+        else:
+            mean, var, count = self._batch_statistics(x)
+            if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
+                correction = count / max(count - 1, 1) if self.unbiased else 1.0
+                running_mean.value = self._move(running_mean.value, mean)
+                running_var.value = self._move(running_var.value, var * correction)
+        return _normalize(x, mean, var + self.epsilon, scale, bias).astype(self.dtype)
+
+    def _axis(self) -> str | None:
+        return None if self.is_initializing() else self.axis_name
+
+    def _batch_statistics(self, x: Array) -> tuple[Array, Array, int]:
+        """Mean and variance per local group, (groups, c), and the examples × pixels in one."""
+        axis = self._axis()
+        devices = 1 if axis is None else jax.lax.axis_size(axis)
+        local = max(self.groups // devices, 1)
+        spread = max(devices // self.groups, 1)
+        x = _split(x, local)
+        mean = _mean_over_devices(x.mean(axis=(1, 2, 3)), axis, spread)
+        var = jnp.square(x - mean[:, None, None, None]).mean(axis=(1, 2, 3))
+        var = _mean_over_devices(var, axis, spread)
+        return mean, var, x[0, ..., 0].size * spread
+
+    def _move(self, running: Array, groups: Array) -> Array:
+        batch, axis = groups.mean(axis=0), self._axis()
+        batch = batch if axis is None else jax.lax.pmean(batch, axis)
+        return self.momentum * running + (1 - self.momentum) * batch
+
+
+class LayerNorm(nn.Module):
+    r"""Normalises each token by the mean and variance of its own channels.
+
+    .. math:: y = \gamma \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + \beta
+
+    Ba, Kiros & Hinton 2016, https://arxiv.org/abs/1607.06450.
+
+    Attributes:
+        epsilon: added to the variance.
+        dtype: dtype of the result; statistics are at least float32.
+    """
+
+    epsilon: float = 1e-5
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
+        size = (x.shape[-1],)
+        scale = self.param("scale", ONES, size, jnp.float32)
+        bias = self.param("bias", ZEROS, size, jnp.float32)
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        x = x - x.mean(axis=-1, keepdims=True)
+        factor = jax.lax.rsqrt(jnp.square(x).mean(axis=-1, keepdims=True) + self.epsilon)
+        row = (1,) * (x.ndim - 1) + size
+        return (x * factor * scale.reshape(row) + bias.reshape(row)).astype(self.dtype)
+
+
+def _split(x: Array, groups: int) -> Array:
+    return x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
+
+
+def _mean_over_devices(x: Array, axis_name: str | None, spread: int) -> Array:
+    """Mean over runs of `spread` neighbouring devices."""
+    if axis_name is None or spread == 1:
+        return x
+    if spread == jax.lax.axis_size(axis_name):
+        return jax.lax.pmean(x, axis_name)
+    mine = jax.lax.axis_index(axis_name) // spread * spread
+    everyone = jax.lax.all_gather(x, axis_name)
+    return jax.lax.dynamic_slice_in_dim(everyone, mine, spread).mean(axis=0)
+
+
+def _normalize(x: Array, mean: Array, var: Array, scale: Array | None, bias: Array) -> Array:
+    """Applies one (groups, c) pair of statistics to each of the batch's slices."""
+    factor = jax.lax.rsqrt(var) if scale is None else jax.lax.rsqrt(var) * scale[None]
+    factor = factor[:, None, None, None]
+    groups = _split(x, mean.shape[0]) - mean[:, None, None, None]
+    return (groups * factor + bias[None, None, None, None]).reshape(x.shape)

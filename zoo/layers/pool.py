@@ -1,0 +1,59 @@
+"""Pooling with explicit, symmetric padding."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+def max_pool(
+    x: Float[Array, "b h w c"], window: int, stride: int, padding: int = 0, *, ceil: bool = False
+) -> Float[Array, "b h2 w2 c"]:
+    """Largest value in each square window; `padding` pixels of minus infinity on every side.
+
+    With `ceil` a last window that begins inside the image but ends outside it counts too.
+    """
+    sides = [(padding, padding + ceil * _missing(n, window, stride, padding)) for n in x.shape[1:3]]
+    pads, strides = ((0, 0), *sides, (0, 0)), (1, stride, stride, 1)
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, window, window, 1), strides, pads)
+
+
+def avg_pool(
+    x: Float[Array, "b h w c"],
+    window: int,
+    stride: int,
+    padding: int = 0,
+    *,
+    count_padding: bool = True,
+) -> Float[Array, "b h2 w2 c"]:
+    """Mean of each square window; `padding` zeros on every side count, or are left out of it."""
+    pads, strides = ((0, 0), *((padding, padding),) * 2, (0, 0)), (1, stride, stride, 1)
+    sums = jax.lax.reduce_window(x, 0.0, jax.lax.add, (1, window, window, 1), strides, pads)
+    if count_padding or not padding:
+        return sums / window**2
+    rows, columns = (_inside(n, window, stride, padding) for n in x.shape[1:3])
+    return sums / jnp.asarray(np.outer(rows, columns)[None, :, :, None], x.dtype)
+
+
+def adaptive_avg_pool(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b size size c"]:
+    """Means over a grid of `size` × `size` cells, which overlap where the sides do not divide."""
+    for axis in (1, 2):
+        n = x.shape[axis]
+        cells = [(i * n // size, -(-(i + 1) * n // size)) for i in range(size)]
+        means = [jax.lax.slice_in_dim(x, *cell, axis=axis).mean(axis=axis) for cell in cells]
+        x = jnp.stack(means, axis=axis)
+    return x
+
+
+def _missing(side: int, window: int, stride: int, padding: int) -> int:
+    """Pixels that the last window of a rounded-up division lacks."""
+    windows = math.ceil((side + 2 * padding - window) / stride) + 1
+    return (windows - 1) * stride + window - side - 2 * padding
+
+
+def _inside(side: int, window: int, stride: int, padding: int) -> np.ndarray:
+    """How many pixels of each window lie inside the image, along one axis."""
+    starts = np.arange(0, side + 2 * padding - window + 1, stride) - padding
+    return np.minimum(starts + window, side) - np.maximum(starts, 0)

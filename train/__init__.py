@@ -13,6 +13,7 @@ from train.losses import softmax_cross_entropy
 from train.metrics import evaluate
 from train.optimizer import make_optimizer, make_schedule
 from train.parallel import data_mesh, parallelize
+from train.pictures import image_grid
 from train.predict import predict
 from train.state import TrainState, create_state
 from train.step import make_train_step
@@ -31,6 +32,7 @@ __all__ = [
     "few_shot",
     "finetune",
     "fit",
+    "image_grid",
     "load_dataset",
     "make_optimizer",
     "make_schedule",

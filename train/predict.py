@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from checkpoints.card import Card
 from checkpoints.preprocess import Preprocess, open_image
+from train.pictures import image_grid
 from zoo.errors import UsageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -77,20 +78,14 @@ def draw_grid(
     images: Sequence[Path], probabilities: Float[np.ndarray, "n k"], card: Card, path: Path
 ) -> None:
     """Draws every image with its first prediction and that one's probability, eight in a row."""
-    from matplotlib.figure import Figure
-
-    columns = min(len(images), 8)
-    rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.7 * columns, 2.1 * rows), layout="constrained")
-    for axes in (grid := figure.subplots(rows, columns, squeeze=False).ravel()):
-        axes.set_axis_off()
-    for axes, image, row in zip(grid, images, probabilities, strict=False):
-        best = top_k(row, 1)[0]
-        shown = np.asarray(open_image(image))
-        axes.imshow(shown, cmap="gray", interpolation="nearest")
-        axes.set_title(f"{class_name(card, best)}  {row[best]:.0%}\n{image.name}", fontsize=8)
+    best = [top_k(row, 1)[0] for row in probabilities]
+    titles = [
+        f"{class_name(card, k)}  {row[k]:.0%}\n{image.name}"
+        for image, row, k in zip(images, probabilities, best, strict=True)
+    ]
+    picture = image_grid([np.asarray(open_image(image)) for image in images], titles)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    picture.save(path)
 
 
 def _opened(image: Any) -> Any:

@@ -1,0 +1,236 @@
+# %% [markdown]
+# # Fine-tune on your own pictures
+#
+# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/jax-functional-zoo/jax-functional-zoo/blob/main/colab/02_finetune.ipynb)
+#
+# You will take weights that were trained on *printed* digits, fine-tune them on five *handwritten*
+# ones of each class, and see what pretraining was worth. Your data is a folder of images with one
+# sub-folder per class; nothing has to be registered. Two minutes on a CPU.
+
+# %%
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+REPOSITORY = "https://github.com/jax-functional-zoo/jax-functional-zoo"
+VIRTUAL_DEVICES = 1  # as many as the CPU pretends to be
+
+gpu = shutil.which("nvidia-smi") is not None
+tpu = not gpu and any([*Path("/dev").glob("accel*"), *Path("/dev").glob("vfio/[0-9]*")])
+if importlib.util.find_spec("zoo") is None:
+    extra = "[cuda]" if gpu else "[tpu]" if tpu else ""
+    package = f"jax-functional-zoo{extra} @ git+{REPOSITORY}"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", package], check=True)
+
+homes = {n: Path(importlib.util.find_spec(n).origin) for n in ("zoo", "checkpoints", "train")}
+for name, file in homes.items():
+    if file.parents[1] != homes["zoo"].parents[1]:
+        print(f"{file} hides the package {name!r}: rename it and restart the runtime.")
+
+import jax
+
+jax.config.update("jax_num_cpu_devices", VIRTUAL_DEVICES)
+print(jax.devices())
+if (gpu or tpu) and jax.default_backend() == "cpu":
+    print("This runtime has an accelerator that JAX does not see: restart it and run this again.")
+
+# %% [markdown]
+# ## One switch
+#
+# `None` makes a folder of digits to work on. Put the path of a folder of yours there
+# (`pictures/beagle/1.jpg`, `pictures/persian/2.jpg`, ...), or the name of a data set that
+# tensorflow-datasets has prepared, and choose weights for photographs: `resnet18.a1_in1k`.
+
+# %%
+DATASET = None
+WEIGHTS = "resnet8.rendered_digits"
+PER_CLASS = 5  # images of each class to train on
+STEPS = 150
+
+# %% [markdown]
+# ## A folder of pictures
+
+# %%
+from PIL import Image
+
+import checkpoints
+import train
+
+
+def write_folder(folder, split, count):
+    """Writes the first images of each class of `zoo_digits` as PNG files."""
+    data = train.load_dataset("zoo_digits", split=split)
+    for i in range(len(data)):
+        image, name = data[i]["image"], data.class_names[data[i]["label"]]
+        kind = folder / split / name
+        kind.mkdir(parents=True, exist_ok=True)
+        if len(list(kind.iterdir())) < count:
+            Image.fromarray(image[..., 0]).save(kind / f"{i:04}.png")
+
+
+if DATASET is None:
+    DATASET = Path("digits")
+    write_folder(DATASET, "train", 40)
+    write_folder(DATASET, "test", 30)
+print(*sorted(Path(DATASET).rglob("*.png"))[:3], "...", sep="\n")
+
+# %% [markdown]
+# Folders called `train` and `test` are the splits. Without them a fifth of every class is kept for
+# the test.
+
+# %%
+examples = train.few_shot(train.load_dataset(DATASET, "train"), PER_CLASS, seed=0)
+test = train.load_dataset(DATASET, "test")
+print(examples.class_names, len(examples), "to learn from,", len(test), "to be tested on")
+by_class = sorted((examples[i] for i in range(len(examples))), key=lambda e: e["label"])
+train.image_grid([example["image"] for example in by_class[:50]], columns=10)
+
+# %% [markdown]
+# ## What do the weights know already?
+#
+# They have seen digits in the fonts of a computer, but no handwriting. With the same class names
+# the head is kept; with others it would be a new one, and `fresh` would name it.
+
+# %%
+loaded = checkpoints.load(WEIGHTS, class_names=test.class_names)
+before = train.evaluate(loaded.model, loaded.variables, test, preprocess=loaded.preprocess)
+print("fresh:", loaded.fresh or "nothing", "| before:", before)
+
+# %% [markdown]
+# ## Fine-tune, and train from scratch
+#
+# A run is a frozen config. The second one differs in that it starts from random weights (and has
+# the learning rate that suits it better).
+
+# %%
+import dataclasses
+
+for old in ("runs/finetuned", "runs/scratch"):
+    shutil.rmtree(old, ignore_errors=True)
+config = train.Config(
+    weights=WEIGHTS,
+    dataset=str(DATASET),
+    per_class=PER_CLASS,
+    steps=STEPS,
+    batch_size=32,
+    save_every=50,
+    augment=train.Augment(rotate=10.0, translate=0.1, scale=0.1),
+    optimization=train.OptimizerConfig(learning_rate=2e-3),
+    out="runs/finetuned",
+)
+scratch_config = dataclasses.replace(
+    config,
+    model=loaded.card.architecture,
+    weights=None,
+    optimization=train.OptimizerConfig(learning_rate=1e-2),
+    out="runs/scratch",
+)
+finetuned, scratch = train.fit(config), train.fit(scratch_config)
+print("fine-tuned:", finetuned.metrics, "\nscratch:   ", scratch.metrics)
+assert finetuned.metrics["top1"] > scratch.metrics["top1"]
+
+# %%
+import matplotlib.pyplot as plt
+
+figure, panels = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+for label, result in {"fine-tuned": finetuned, "from scratch": scratch}.items():
+    for axes, column in zip(panels, ("loss", "eval_top1"), strict=True):
+        points = [(row["step"], row[column]) for row in result.history if column in row]
+        axes.plot(*zip(*points, strict=True), label=label)
+panels[0].set(title="training loss", xlabel="step", yscale="log")
+panels[1].set(title="test accuracy", xlabel="step")
+panels[1].axhline(before["top1"], color="grey", linestyle=":", label="before")
+_ = panels[1].legend()
+
+# %% [markdown]
+# ## What does it confuse?
+#
+# A run's directory holds its best description: the checkpoint with its card, `metrics.csv`, curves.
+# `checkpoints.load` takes the directory like any other name.
+
+# %%
+import numpy as np
+from sklearn.metrics import ConfusionMatrixDisplay
+
+again = checkpoints.load(finetuned.directory)
+images = [test[i]["image"] for i in range(len(test))]
+labels = np.array([test[i]["label"] for i in range(len(test))])
+probabilities = train.predict(again.model, again.variables, images, preprocess=again.preprocess)
+guesses = probabilities.argmax(1)
+assert np.isclose(np.mean(guesses == labels), finetuned.metrics["top1"])
+_ = ConfusionMatrixDisplay.from_predictions(
+    labels, guesses, display_labels=test.class_names, cmap="Blues", colorbar=False
+)
+
+# %% [markdown]
+# ## The hardest ones
+#
+# Always look at the images to whose true class the network gave the least. Often the label is to
+# blame.
+
+# %%
+hardest = np.argsort(probabilities[np.arange(len(labels)), labels])[:16]
+names = test.class_names
+print(f"{np.sum(guesses != labels)} of {len(test)} are wrong")
+train.image_grid(
+    [images[i] for i in hardest], [f"{names[labels[i]]}, read {names[guesses[i]]}" for i in hardest]
+)
+
+# %% [markdown]
+# ## Save, load, go on
+#
+# Weights can be saved anywhere with their card. A run that was stopped continues where it was last
+# saved, to the same bits as if nothing had happened; here one is stopped after half its steps.
+
+# %%
+checkpoints.save("digits-weights", again.variables, again.card)
+reloaded = checkpoints.load("digits-weights")
+same = jax.tree.map(np.array_equal, reloaded.variables, again.variables)
+assert all(jax.tree.leaves(same))
+
+# %%
+import signal
+
+from train.report import Reporter
+
+
+class Stop(Reporter):
+    """Presses Ctrl-C after half the steps."""
+
+    def advance(self, step, row=None):
+        """Called after every step."""
+        if step == STEPS // 2 and row is None:
+            signal.raise_signal(signal.SIGINT)
+
+
+shutil.rmtree("runs/resumed", ignore_errors=True)
+broken_off = dataclasses.replace(config, out="runs/resumed")
+try:
+    train.fit(broken_off, Stop())
+except train.Interrupted as stop:
+    print(stop)
+resumed = train.fit(dataclasses.replace(broken_off, resume=True))
+
+# %%
+same = jax.tree.map(np.array_equal, resumed.state.params, finetuned.state.params)
+equal = all(jax.tree.leaves(same))
+print("the same bits as the run that was not stopped:", equal)
+assert equal or jax.default_backend() != "cpu"  # an accelerator may add up in another order
+
+figure, axes = plt.subplots(figsize=(5, 2.6), layout="constrained")
+for label, result, style in (("uninterrupted", finetuned, "-"), ("resumed", resumed, ":")):
+    steps, losses = zip(*((row["step"], row["loss"]) for row in result.history), strict=True)
+    axes.plot(steps, losses, style, linewidth=3, label=label)
+axes.axvline(STEPS // 2, color="grey", linewidth=1)
+axes.set(xlabel="step", ylabel="training loss")
+_ = axes.legend()
+
+# %% [markdown]
+# ## What to try next
+#
+# - `PER_CLASS = 2` or `20`: where does pretraining stop paying?
+# - The same from a terminal: `zoo finetune --weights resnet8.rendered_digits --dataset digits
+#   --compare-scratch`, then `zoo predict --weights runs/... IMAGE... --save grid.png`.
+# - Photographs of your own with `resnet18.a1_in1k` and `train.Augment(crop=0.3, flip=True)`.

@@ -131,7 +131,13 @@ def run_key(config: Config) -> jax.Array:
 
 def _catalogue_size(config: Config) -> int:
     assert config.model is not None
-    return zoo.model_info(config.model).image_size
+    size = zoo.model_info(config.model).image_size
+    if size is None:
+        raise UsageError(
+            f"`image_size` is needed: {config.model} reads sequences, and images of more than "
+            f"{SMALL} pixels have no usual size there; give one, as in `image_size=32`"
+        )
+    return size
 
 
 def _dtype(config: Config) -> dict[str, Any]:

@@ -33,21 +33,25 @@ class ModelInfo(NamedTuple):
         name: its name in the catalogue.
         family: the module of `zoo` that defines it.
         parameters: exact number of trainable parameters with the default head.
-        image_size: side of the input that `gmacs` refers to, in pixels.
+        image_size: longer side of the input that `gmacs` refers to, in pixels; None if the input
+            is not an image.
         channels: input channels that `parameters` refers to.
         num_classes: outputs of the default head.
-        gmacs: 10⁹ multiply-adds per image, convolutions and matrix products.
+        gmacs: 10⁹ multiply-adds per input, convolutions and matrix products.
         paper: address of the paper.
+        input_shape: shape of one such input, without the batch: (height, width, channels) of an
+            image, (length, channels) of a sequence.
     """
 
     name: str
     family: str
     parameters: int
-    image_size: int
+    image_size: int | None
     channels: int
     num_classes: int
     gmacs: float
     paper: str
+    input_shape: tuple[int, ...]
 
 
 def list_models(pattern: str = "*", *, family: str | None = None) -> list[str]:
@@ -77,11 +81,12 @@ def model_info(name: str) -> ModelInfo:
         name=name,
         family=_family(row),
         parameters=row.parameters,
-        image_size=row.image_size,
-        channels=row.channels,
+        image_size=max(row.input_shape[:2]) if len(row.input_shape) == 3 else None,
+        channels=row.input_shape[-1],
         num_classes=row.build().num_classes,
         gmacs=row.gmacs,
         paper=f"https://arxiv.org/abs/{row.paper}",
+        input_shape=row.input_shape,
     )
 
 

@@ -12,19 +12,23 @@ class Row(NamedTuple):
     Attributes:
         build: constructor of the Linen module; keyword arguments override its fields.
         parameters: exact number of trainable parameters with the default head.
-        image_size: side of the square input, in pixels, that `gmacs` refers to.
-        gmacs: 10⁹ multiply-adds of convolutions and matrix products for one image, as published
+        example: shape of one input, without the batch, that `parameters` and `gmacs` refer to; a
+            number is the side of a square RGB image, in pixels.
+        gmacs: 10⁹ multiply-adds of convolutions and matrix products for one input, as published
             (figures for group norm and standardised weights count these too).
         paper: arXiv number.
-        channels: input channels that `parameters` refers to.
     """
 
     build: Callable[..., Any]
     parameters: int
-    image_size: int
+    example: int | tuple[int, ...]
     gmacs: float
     paper: str
-    channels: int = 3
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input: (height, width, channels), or (length, channels) of a sequence."""
+        return (self.example, self.example, 3) if isinstance(self.example, int) else self.example
 
 
 # fmt: off

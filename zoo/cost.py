@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 
 
-def count_macs(model: nn.Module, shape: tuple[int, int, int], *, variables: Any = None) -> int:
-    """Multiply-adds of all convolutions and matrix products for one image.
+def count_macs(model: nn.Module, shape: tuple[int, ...], *, variables: Any = None) -> int:
+    """Multiply-adds of all convolutions and matrix products for one input.
 
     The model is traced, not run. Products with zeros of the padding count, as is usual.
 
     Args:
         model: module called as `model(images, train=False)`.
-        shape: height, width and channels of the image.
+        shape: (height, width, channels) of an image, (length, channels) of a sequence.
         variables: those of the model, or their shapes, if they are at hand: it saves a trace.
     """
     images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)

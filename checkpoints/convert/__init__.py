@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from checkpoints.convert.rules import Path, Table, from_source, to_source
+from checkpoints.convert.rules import Path, Shape, Table, from_source, to_source
 from zoo.errors import UsageError
 
 __all__ = ["export_weights", "import_weights"]
@@ -35,7 +35,9 @@ def import_weights(
         UsageError: a tensor is missing, left over or of another shape (the whole difference is
             shown), or the family is not known under `source`.
     """
-    return traverse_util.unflatten_dict(from_source(_table(model, source), _shapes(model), tensors))
+    table = _table(model, source)
+    shape = _image_shape(model) if table.example is None else table.example(tensors)
+    return traverse_util.unflatten_dict(from_source(table, _shapes(model, shape), tensors))
 
 
 def export_weights(
@@ -63,11 +65,15 @@ def _table(model: nn.Module, source: str) -> Table:
     return table if isinstance(table, Table) else table(model)
 
 
-def _shapes(model: nn.Module) -> dict[Path, tuple[int, ...]]:
-    """Shapes of every leaf; the input's side matters only to a model that has an `image_size`."""
+def _image_shape(model: nn.Module) -> Shape:
+    """An RGB image; its side matters only to a model that has an `image_size`."""
     size = getattr(model, "image_size", 224)
-    height, width = (size, size) if isinstance(size, int) else size
-    images = jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32)
-    tree = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
+    return (size, size, 3) if isinstance(size, int) else (*size, 3)
+
+
+def _shapes(model: nn.Module, example: Shape) -> dict[Path, Shape]:
+    """Shapes of every leaf of a model that reads inputs like `example`."""
+    inputs = jax.ShapeDtypeStruct((1, *example), jnp.float32)
+    tree = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), inputs)
     leaves: dict[Path, Any] = traverse_util.flatten_dict(tree)
     return {path: leaf.shape for path, leaf in leaves.items()}

@@ -64,6 +64,8 @@ class Table(NamedTuple):
             `conv2d_1`, ...; only their order counts, for the source may begin anywhere.
         blanks: shapes of float32 tensors that the source keeps but never reads, by name, from the
             shapes of ours: left out on import, written as zeros on export.
+        example: shape of an input, without the batch, for the tensors of a model whose tree depends
+            on it; None for RGB images of the size that the model names.
         aliases: second names of tensors that the source lists several times, with the first, from
             all first names: compared on import, repeated on export.
     """
@@ -74,6 +76,7 @@ class Table(NamedTuple):
     separator: str = "."
     numbered: Sequence[str] = ()
     blanks: Callable[[Mapping[Path, Shape]], Mapping[str, Shape]] = lambda shapes: {}
+    example: Callable[[Mapping[str, np.ndarray]], Shape] | None = None
     aliases: Callable[[Iterable[str]], Mapping[str, str]] = lambda names: {}
 
 

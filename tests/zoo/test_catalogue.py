@@ -26,7 +26,7 @@ FAST_AND_SLOW = [
 @functools.cache
 def abstract_variables(name, **overrides):
     info = zoo.model_info(name)
-    images = jax.ShapeDtypeStruct((1, info.image_size, info.image_size, info.channels), jnp.float32)
+    images = jax.ShapeDtypeStruct((1, *info.input_shape), jnp.float32)
     model = zoo.create_model(name, **overrides)
     return jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
 
@@ -48,10 +48,9 @@ def published_macs(name):
             macs.append(4 * args[0].size)
         return call(*args, **kwargs)
 
-    shape = (info.image_size, info.image_size, info.channels)
     variables = abstract_variables(name)  # traced outside, lest its norms count too
     with nn.intercept_methods(count):
-        return count_macs(zoo.create_model(name), shape, variables=variables) + sum(macs)
+        return count_macs(zoo.create_model(name), info.input_shape, variables=variables) + sum(macs)
 
 
 @pytest.mark.parametrize("name", FAST_AND_SLOW)

@@ -54,12 +54,12 @@ def show_models(
             r.family,
             f"{r.parameters:,}",
             f"{r.gmacs:g}",
-            r.image_size,
+            "x".join(map(str, r.input_shape)),
             r.paper.rpartition("/")[2],
         ]
         for r in rows
     ]
-    columns = ["architecture", "family", "parameters", "GMACs", "at px", "arXiv"]
+    columns = ["architecture", "family", "parameters", "GMACs", "input", "arXiv"]
     console().print(table(columns, cells))
     return None
 

@@ -74,7 +74,8 @@ def _draw(key: Key[Array, ""], path: tuple[str, ...], recipe: Any) -> Array:
     chunks = [_NOISE[init.noise](key, i) for i in range(-(-size // CHUNK))]
     flat = np.concatenate([np.asarray(c) for c in chunks])[:size]
     scale = np.float32(init.scale(recipe.shape))
-    return jnp.asarray((np.float32(init.mean) + scale * flat).reshape(shape).astype(dtype))
+    mean = np.asarray(init.mean, np.float32)
+    return jnp.asarray((mean + scale * flat.reshape(shape)).astype(dtype))
 
 
 @jax.jit

@@ -62,8 +62,8 @@ class Table(NamedTuple):
         separator: what stands between the parts of a source name.
         numbered: prefixes of names that the source numbers as it makes them, `conv2d`,
             `conv2d_1`, ...; only their order counts, for the source may begin anywhere.
-        blanks: shapes of float32 tensors that the source keeps but never reads, by name, from the
-            shapes of ours: left out on import, written as zeros on export.
+        constants: tensors that the source keeps but that carry no weight, by name, from the shapes
+            of ours: left out on import (only shapes are compared), written on export.
         example: shape of an input, without the batch, for the tensors of a model whose tree depends
             on it; None for RGB images of the size that the model names.
         aliases: second names of tensors that the source lists several times, with the first, from
@@ -75,7 +75,7 @@ class Table(NamedTuple):
     counter: str | None = None
     separator: str = "."
     numbered: Sequence[str] = ()
-    blanks: Callable[[Mapping[Path, Shape]], Mapping[str, Shape]] = lambda shapes: {}
+    constants: Callable[[Mapping[Path, Shape]], Mapping[str, np.ndarray]] = lambda shapes: {}
     example: Callable[[Mapping[str, np.ndarray]], Shape] | None = None
     aliases: Callable[[Iterable[str]], Mapping[str, str]] = lambda names: {}
 
@@ -136,9 +136,9 @@ def from_source(
         repeat = unused.pop(name, None)
         if repeat is None or first not in tensors or not np.array_equal(repeat, tensors[first]):
             problems.append(f"! {name} is missing or differs from {first}, which it repeats")
-    for name, shape in table.blanks(shapes).items():
-        if name not in unused or unused.pop(name).shape != shape:
-            problems.append(f"- {name} {shape}  (missing, or of another shape)")
+    for name, constant in table.constants(shapes).items():
+        if name not in unused or unused.pop(name).shape != constant.shape:
+            problems.append(f"- {name} {constant.shape}  (missing, or of another shape)")
     extra = [n for n in unused if table.counter is None or n.rpartition(".")[2] != table.counter]
     problems += [f"+ {name} {unused[name].shape}  (not in the model)" for name in extra]
     if problems:
@@ -148,8 +148,8 @@ def from_source(
 
 def to_source(table: Table, arrays: Mapping[Path, Any]) -> dict[str, np.ndarray]:
     """The source's own names, layout and key order; every array owns contiguous memory."""
-    blanks = table.blanks({path: np.shape(array) for path, array in arrays.items()})
-    tensors: dict[str, np.ndarray] = {n: np.zeros(s, np.float32) for n, s in blanks.items()}
+    shapes = {path: np.shape(array) for path, array in arrays.items()}
+    tensors: dict[str, np.ndarray] = dict(table.constants(shapes))
     for path, leaf_array in arrays.items():
         name, leaf = source_name(table, path)
         tensors[name] = np.array(_export(np.asarray(leaf_array), leaf), order="C")

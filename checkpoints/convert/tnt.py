@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from checkpoints.convert.rules import CONV, DENSE, NORM, Leaf, Path, Rule, Shape, Table
 
 TIMM = Table(
@@ -45,10 +47,10 @@ TIMM = Table(
 )
 
 
-def outer_tokens(shapes: Mapping[Path, Shape]) -> dict[str, Shape]:
+def outer_tokens(shapes: Mapping[Path, Shape]) -> dict[str, np.ndarray]:
     """Tokens of zeros that the repository keeps and never adds to anything."""
     batch, tokens, width = shapes["params", "patch_positions"]
-    return {"outer_tokens": (batch, tokens - 1, width)}
+    return {"outer_tokens": np.zeros((batch, tokens - 1, width), np.float32)}
 
 
 TNT = Table(
@@ -87,7 +89,7 @@ TNT = Table(
         *("outer_norm1", "outer_attn", "outer_norm2", "outer_mlp"),
         *("blocks", "norm", "head", "weight", "bias"),
     ),
-    blanks=outer_tokens,
+    constants=outer_tokens,
 )
 
 TABLES = {"timm": TIMM, "tnt": TNT}

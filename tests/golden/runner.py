@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,23 +23,12 @@ import optax
 import checkpoints
 import zoo
 from checkpoints.convert.rules import renumbered
-from tests.golden import fill
+from tests.golden import fill, sequence
+from tests.golden.compare import Outcome, gradient_error, norms, relative
 
 TOLERANCE = 1e-5  # every comparison of a vision case
 NUMBERED = ("conv2d", "batch_normalization")  # Keras layers whose numbers may begin anywhere
-COLUMNS = ("logits", "train logits", "gradients", "batch stats")
-
-
-class Outcome(NamedTuple):
-    """One row of the report: largest relative error per column, or why there is none."""
-
-    case: str
-    errors: Mapping[str, float]
-    failure: str = ""
-
-    @property
-    def passed(self) -> bool:
-        return not self.failure
+COLUMNS = ("logits", "train logits", "float64", "gradients", "batch stats")
 
 
 def run(path: Path) -> Outcome:
@@ -150,22 +139,6 @@ def running(found: Mapping[str, float], modules: np.ndarray, *endings: str) -> l
     return [next(found[m + e] for e in endings if m + e in found) for m in modules]
 
 
-def gradient_error(
-    found: Mapping[str, float], arrays: dict[str, np.ndarray], zero: list[str]
-) -> float:
-    """Largest error over all norms; gradients that vanish in theory count absolutely."""
-    expected = dict(zip(arrays["grad_names"], arrays["grad_norms"], strict=True))
-    names = [name for name in expected if name not in zero]
-    error = relative([found[n] for n in names], [expected[n] for n in names])
-    return max([error, *(found[n] for n in zero)])
-
-
-def norms(model: Any, tree: Any, source: str) -> dict[str, float]:
-    """Euclidean norm of every leaf, under the source's names."""
-    exported = checkpoints.export_weights(model, tree, source)
-    return {name: float(np.linalg.norm(np.ravel(array))) for name, array in exported.items()}
-
-
 def check_preprocess(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Outcome:
     """Evaluation transform on photographs: 1e-3 anywhere and 2e-4 on average, absolutely."""
     from sklearn.datasets import load_sample_image
@@ -190,6 +163,7 @@ def check_preprocess(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Out
 
 
 CHECKS: dict[str, Callable[[dict[str, Any], dict[str, np.ndarray]], Outcome]] = {
+    "lssl": sequence.check_lssl,
     "preprocess": check_preprocess,
 }
 
@@ -279,11 +253,3 @@ def sret_permutation(case: dict[str, Any]) -> Callable[[int, int], np.ndarray]:
     if any("randperm replaced by the identity" in note for note in case.get("notes", ())):
         return lambda draw, tokens: np.arange(tokens)
     return lambda draw, tokens: fill.make_permutation(f"randperm.{draw}", tokens)
-
-
-def relative(found: Any, expected: Any) -> float:
-    """Largest difference over the largest magnitude expected; infinite if shapes disagree."""
-    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
-    if found.shape != expected.shape:
-        return float("inf")
-    return float(np.max(np.abs(found - expected)) / max(np.max(np.abs(expected)), 1e-30))

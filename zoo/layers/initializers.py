@@ -20,6 +20,7 @@ from typing import Any, Literal
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.core import meta
 from jaxtyping import Array, Key
 
@@ -32,14 +33,14 @@ class Initializer:
 
     Attributes:
         noise: the standard distribution; `"none"` for a constant.
-        mean: the constant part.
+        mean: the constant part; a (nested) tuple has one for each entry of the last axes.
         gain: standard deviation (half width, if uniform) where `fan` is None; otherwise
             that of a unit with a single input, divided by the root of the fan.
         fan: which connections of one unit to count, or None for a plain standard deviation.
     """
 
     noise: Literal["normal", "uniform", "none"] = "normal"
-    mean: float = 0.0
+    mean: float | tuple[Any, ...] = 0.0
     gain: float = 1.0
     fan: Literal["fan_in", "fan_out"] | None = None
 
@@ -57,10 +58,11 @@ class Initializer:
         dtype = jax.dtypes.canonicalize_dtype(dtype)
         if _RECORDING.get():
             return Recipe(jnp.zeros(shape, dtype), self, tuple(shape))
+        mean = jnp.full(shape, np.asarray(self.mean), dtype)
         if self.noise == "none" or key is None:
-            return jnp.full(shape, self.mean, dtype)
+            return mean
         draw = {"normal": jax.random.normal, "uniform": _symmetric_uniform}[self.noise]
-        return self.mean + self.scale(shape) * draw(key, shape, dtype)
+        return mean + self.scale(shape) * draw(key, shape, dtype)
 
 
 class Recipe(flax.struct.PyTreeNode, meta.AxisMetadata[Any]):
@@ -104,8 +106,18 @@ def _symmetric_uniform(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any) 
     return jax.random.uniform(key, shape, dtype, -1.0, 1.0)
 
 
+def constant(values: Any) -> Initializer:
+    """Always the same numbers: one, or an array of them."""
+    return Initializer("none", mean=_nested(np.asarray(values, np.float64).tolist()))
+
+
+def _nested(values: Any) -> Any:
+    return tuple(map(_nested, values)) if isinstance(values, list) else values
+
+
 ZEROS = Initializer("none", mean=0.0)
 ONES = Initializer("none", mean=1.0)
 HE_NORMAL_FAN_OUT = Initializer("normal", gain=math.sqrt(2.0), fan="fan_out")
 LECUN_UNIFORM = Initializer("uniform", gain=1.0, fan="fan_in")
+NORMAL = Initializer("normal")
 NORMAL_002 = Initializer("normal", gain=0.02)

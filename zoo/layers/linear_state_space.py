@@ -1,0 +1,277 @@
+r"""One LSSL layer: a linear state space per feature, as a convolution, a recurrence, or in chunks.
+
+.. math:: x' = A x + B u,\quad y = C x + D u,\quad
+          z = W \operatorname{GELU}(y) + w
+
+u is one feature of the sequence, x its N states, y its M channels; W mixes the H · M channels of
+all features at one time. Only time steps \(\Delta_h\) (and C and D) differ between features, or A
+and B too.
+
+Gu, Johnson, Goel, Saab, Dao, Rudra & Ré, "Combining Recurrent, Convolutional, and Continuous-time
+Models with Linear State-Space Layers", 2021, https://arxiv.org/abs/2110.13985, sections 3 and 4.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from zoo.errors import UsageError
+from zoo.layers import state_space
+from zoo.layers.discretization import generalized_bilinear
+from zoo.layers.fft_convolution import causal_convolution
+from zoo.layers.initializers import LECUN_UNIFORM, NORMAL, ZEROS, Initializer, constant
+from zoo.layers.transition import Transition, legs
+
+gelu = partial(jax.nn.gelu, approximate=False)
+AT_ONCE = 1 << 21  # numbers in the matrices A of the features whose kernels are made together
+
+
+class System(NamedTuple):
+    r"""The discrete system of every feature, \(\bar A\) and \(\bar B\)."""
+
+    a: Float[Array, "h n n"]
+    b: Float[Array, "h n"]
+
+
+class TransitionParameters(nn.Module):
+    """The leaves of a `Transition`: parameters, or constants that a run carries along.
+
+    Attributes:
+        transition: what there is.
+        copies: leading axes, `(features,)` if each feature has its own.
+        trained: parameters, or else constants in "batch_stats".
+    """
+
+    transition: Transition
+    copies: tuple[int, ...]
+    trained: bool
+
+    @nn.compact
+    def __call__(self) -> dict[str, Array]:
+        return {
+            name: leaf(self, self.trained, name, initializer, (*self.copies, *shape))
+            for name, (shape, initializer) in self.transition.parts.items()
+        }
+
+
+def leaf(
+    module: nn.Module, trained: bool, name: str, initializer: Initializer, shape: tuple[int, ...]
+) -> Array:
+    """A parameter; or a constant, which no optimiser sees, in the collection "batch_stats"."""
+    if trained:
+        return module.param(name, initializer, shape, jnp.float32)
+    draw = lambda: initializer(module.make_rng("params"), shape, jnp.float32)  # noqa: E731
+    return module.variable("batch_stats", name, draw).value
+
+
+class LinearStateSpace(nn.Module):
+    """The layer, (b, l, h) to (b, l, h), or (b, l, h · m) without its linear map.
+
+    Attributes:
+        width: features H.
+        state_size: states N of each.
+        channels: outputs M of each.
+        transition: the form of A and B for a size N, from `zoo.layers.transition`.
+        learn: "none" keeps A and B as they begin (LSSL-f), "shared" trains one pair, "per_feature"
+            one pair for each feature.
+        learn_dt: train the time steps.
+        dt_range: smallest and largest initial time step, best around 1 / L.
+        dt_spacing: initial time steps are "random" (log-uniform) or "even" (on a log scale).
+        discretize: from A, B and the step to the recurrence's matrices.
+        rate: sampling interval relative to the one trained for: 2.0 for every second sample.
+        rescale_input: apply `rate` to B as well as to A; the authors' code forgets B.
+        use_bias: adds E before the activation.
+        use_output: the linear map W behind the activation.
+        activation: function of the channels.
+        dropout: probability of dropping a channel after the activation, for all times at once.
+        dtype: dtype of the computation; kernels and states are at least float32.
+    """
+
+    width: int
+    state_size: int = 64
+    channels: int = 1
+    transition: Callable[[int], Transition] = legs
+    learn: str = "shared"
+    learn_dt: bool = True
+    dt_range: tuple[float, float] = (1e-3, 1e-1)
+    dt_spacing: str = "random"
+    discretize: Callable[..., Any] = generalized_bilinear
+    rate: float = 1.0
+    rescale_input: bool = True
+    use_bias: bool = False
+    use_output: bool = True
+    activation: Callable[..., Any] = gelu
+    dropout: float = 0.0
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        _check(self)
+        features, channels, copies = self.width, self.channels, ()
+        self.C = self.param("C", NORMAL, (features, channels, self.state_size), jnp.float32)
+        self.D = self.param("D", NORMAL, (features, channels), jnp.float32)
+        if self.use_bias:
+            self.E = self.param("E", ZEROS, (features, channels), jnp.float32)
+        self.log_dt = leaf(self, self.learn_dt, "log_dt", _log_dt(self), (features,))
+        if self.learn == "per_feature":
+            copies = (features,)
+        self.parts = TransitionParameters(
+            self.transition(self.state_size), copies, self.learn != "none", name="transition"
+        )
+        self.drop = nn.Dropout(self.dropout, broadcast_dims=(1,))
+        if self.use_output:
+            self.output = nn.Dense(
+                features,
+                kernel_init=LECUN_UNIFORM,
+                bias_init=ZEROS,
+                dtype=self.dtype,
+                name="output",
+            )
+
+    def __call__(self, u: Float[Array, "b l h"], *, train: bool) -> Float[Array, "b l out"]:
+        """The convolutional form, for training."""
+        return self._mix(self.channels_of(u), train)
+
+    def channels_of(self, u: Float[Array, "b l h"]) -> Float[Array, "b l h m"]:
+        r"""\(y = K * u + D u\), before bias and activation."""
+        self._check_input(u)
+        convolved = causal_convolution(u.swapaxes(1, 2), self.kernel(u.shape[1]))
+        return jnp.moveaxis(convolved, 3, 1) + self._skip(u)
+
+    def kernel(self, length: int) -> Float[Array, "h m l"]:
+        r"""Impulse responses \(K_{hm,l} = C_{hm} \bar A_h^l \bar B_h\).
+
+        A few features at a time, each recomputed in the backward pass: neither the matrices of all
+        features nor their powers ever exist together.
+        """
+
+        def one(arguments: Any) -> Array:
+            a, b = self_discretize(*arguments[:-1])
+            return state_space.impulse_response(a, b[:, None], arguments[-1], length)[:, 0]
+
+        self_discretize, mapped = self._discretization()
+        together = max(AT_ONCE // self.state_size**2, 1)
+        return jax.lax.map(jax.checkpoint(one), (*mapped, self._exact(self.C)), batch_size=together)
+
+    def system(self) -> System:
+        """The recurrence's matrices; compute them once before many steps."""
+        discretize, mapped = self._discretization()
+        return System(*jax.vmap(discretize)(*mapped))
+
+    def initial_state(self, batch: int) -> Float[Array, "b h n"]:
+        """Zeros: nothing has been seen."""
+        return jnp.zeros((batch, self.width, self.state_size), self._precision())
+
+    def step(
+        self, system: System, state: Float[Array, "b h n"], u: Float[Array, "b h"]
+    ) -> tuple[Float[Array, "b h n"], Float[Array, "b out"]]:
+        """The recurrent form: the next state and output; costs the same whatever the past."""
+        state = state_space.update(*system, state, self._exact(u))
+        y = state_space.read(self._exact(self.C), state).astype(u.dtype)
+        return state, self._mix((y + self._skip(u))[:, None], False)[:, 0]
+
+    def scan(
+        self, state: Float[Array, "b h n"], u: Float[Array, "b l h"]
+    ) -> tuple[Float[Array, "b h n"], Float[Array, "b l out"]]:
+        """`step` over a sequence."""
+        self._check_input(u)
+        system, c = self.system(), self._exact(self.C)
+
+        def advance(state: Array, u: Array) -> tuple[Array, Array]:
+            state = state_space.update(*system, state, u)
+            return state, state_space.read(c, state)
+
+        state, y = jax.lax.scan(advance, state, self._exact(u).swapaxes(0, 1))
+        return state, self._mix(y.swapaxes(0, 1).astype(u.dtype) + self._skip(u), False)
+
+    def chunk(
+        self, state: Float[Array, "b h n"], u: Float[Array, "b l h"]
+    ) -> tuple[Float[Array, "b h n"], Float[Array, "b l out"]]:
+        """The convolutional form of a part of a sequence, from the state before it."""
+        system, length = self.system(), u.shape[1]
+        states, inputs = state.swapaxes(0, 1), self._exact(u).transpose(2, 0, 1)
+
+        def free(a: Array, x: Array, c: Array) -> Array:
+            return state_space.impulse_response(a, state_space.matmul(a, x.T), c, length)
+
+        response = jax.vmap(free)(system.a, states, self._exact(self.C))  # (h, m, b, l)
+        y = self.channels_of(u) + response.transpose(2, 3, 0, 1).astype(u.dtype)
+        state = jax.vmap(state_space.final_state)(*system, inputs, states).swapaxes(0, 1)
+        return state, self._mix(y, False)
+
+    def _discretization(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """A function of one feature, and what to map it over."""
+        parts = jax.tree.map(self._exact, self.parts())
+        dt, system = jnp.exp(self._exact(self.log_dt)), self.transition(self.state_size).system
+        discretize = partial(_discrete, self.discretize, self.rate, self.rescale_input)
+        if self.learn == "per_feature":
+            return lambda dt, parts: discretize(*system(parts), dt), (dt, parts)
+        shared = system(parts)
+        return lambda dt: discretize(*shared, dt), (dt,)
+
+    def _skip(self, u: Float[Array, "*b h"]) -> Float[Array, "*b h m"]:
+        gain = self.D.astype(u.dtype).reshape((1,) * (u.ndim - 1) + self.D.shape)
+        return u[..., None] * gain
+
+    def _mix(self, y: Float[Array, "b l h m"], train: bool) -> Float[Array, "b l out"]:
+        if self.use_bias:
+            y = y + self.E.astype(y.dtype)[None, None]
+        y = self.activation(y)
+        y = self.drop(y.reshape(*y.shape[:2], -1), deterministic=not train)
+        return self.output(y) if self.use_output else y
+
+    def _precision(self) -> Any:
+        return jnp.promote_types(self.dtype, jnp.float32)
+
+    def _exact(self, x: Array) -> Array:
+        return x.astype(self._precision())
+
+    def _check_input(self, u: Array) -> None:
+        if u.shape[-1] != self.width or not u.shape[1]:
+            raise UsageError(
+                f"a sequence must be (batch, length, {self.width}) with a length of at least 1, "
+                f"got {u.shape}; `width` of the layer is its number of features."
+            )
+
+
+def _discrete(
+    discretize: Callable[..., Any], rate: float, rescale_input: bool, a: Array, b: Array, dt: Array
+) -> tuple[Array, Array]:
+    a_bar, b_bar = discretize(a, b, dt * rate)
+    return a_bar, b_bar if rescale_input else discretize(a, b, dt)[1]
+
+
+def _log_dt(layer: LinearStateSpace) -> Initializer:
+    low, high = map(math.log, layer.dt_range)
+    if layer.dt_spacing == "even":
+        return constant(np.linspace(low, high, layer.width))
+    return Initializer("uniform", mean=(low + high) / 2, gain=(high - low) / 2)
+
+
+def _check(layer: LinearStateSpace) -> None:
+    for name in ("width", "state_size", "channels"):
+        if getattr(layer, name) < 1:
+            raise UsageError(f"`{name}` must be at least 1, got {getattr(layer, name)}.")
+    _choice("learn", layer.learn, ("none", "shared", "per_feature"))
+    _choice("dt_spacing", layer.dt_spacing, ("random", "even"))
+    low, high = layer.dt_range
+    if not 0 < low <= high:
+        raise UsageError(
+            f"`dt_range` must be two positive numbers in rising order, got {layer.dt_range}; "
+            "a sequence of 1000 steps wants about (0.001, 0.1)."
+        )
+    if not layer.rate > 0 and layer.rescale_input:
+        raise UsageError(f"`rate` must be positive, got {layer.rate}; 1.0 is that of training.")
+    if not 0 <= layer.dropout < 1:
+        raise UsageError(f"`dropout` must be in [0, 1), got {layer.dropout}.")
+
+
+def _choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"`{name}` must be one of {', '.join(choices)}; got {value!r}.")

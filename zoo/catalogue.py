@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from zoo import inception, resnet, resnetv2, sret, tnt
+from zoo import inception, lssl, resnet, resnetv2, sret, tnt
 
 
 class Row(NamedTuple):
@@ -15,7 +15,8 @@ class Row(NamedTuple):
         example: shape of one input, without the batch, that `parameters` and `gmacs` refer to; a
             number is the side of a square RGB image, in pixels.
         gmacs: 10⁹ multiply-adds of convolutions and matrix products for one input, as published
-            (figures for group norm and standardised weights count these too).
+            (figures for group norm and standardised weights count these too); of LSSL, counted:
+            with the making of the kernels, once a batch, without Fourier transforms and solves.
         paper: arXiv number.
     """
 
@@ -140,5 +141,17 @@ CATALOGUE: dict[str, Row] = {
         sret.sret_s_wo_slice_finetune_384, 21_091_212, 384, 18.44, "2111.05297"),
     "sret_s_wo_slice_finetune_512": Row(
         sret.sret_s_wo_slice_finetune_512, 21_317_004, 512, 42.67, "2111.05297"),
+    # Gu et al. 2021, tables 1, 2 and 4; "f": A, B and the time steps stay as they begin
+    "lssl_smnist": Row(lssl.lssl_smnist, 207_638, (28, 28, 1), 17.06, "2110.13985"),
+    "lssl_pmnist": Row(lssl.lssl_pmnist, 207_638, (28, 28, 1), 17.06, "2110.13985"),
+    "lssl_scifar": Row(lssl.lssl_scifar, 2_116_626, (32, 32, 3), 184.3, "2110.13985"),
+    "lssl_speech": Row(lssl.lssl_speech, 799_762, (16000, 1), 49.14, "2110.13985"),
+    "lssl_bidmc": Row(lssl.lssl_bidmc, 206_605, (4000, 2), 21.71, "2110.13985"),
+    "lssl_smnist_f": Row(lssl.lssl_smnist_f, 201_482, (28, 28, 1), 17.06, "2110.13985"),
+    "lssl_pmnist_f": Row(lssl.lssl_pmnist_f, 201_482, (28, 28, 1), 17.06, "2110.13985"),
+    "lssl_scifar_f": Row(lssl.lssl_scifar_f, 2_108_426, (32, 32, 3), 184.3, "2110.13985"),
+    "lssl_speech_f": Row(lssl.lssl_speech_f, 795_146, (16000, 1), 49.14, "2110.13985"),
+    "lssl_bidmc_f": Row(lssl.lssl_bidmc_f, 200_449, (4000, 2), 21.71, "2110.13985"),
+    "lssl_nano": Row(lssl.lssl_nano, 27_666, (8, 8, 1), 0.0556, "2110.13985"),
 }
 # fmt: on

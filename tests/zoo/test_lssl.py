@@ -1,0 +1,129 @@
+"""What is special to LSSL: three forms that agree, streaming, and options refused in a sentence."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import zoo
+from zoo.layers import discretization, hippo, transition
+from zoo.layers.fft_convolution import causal_convolution
+from zoo.layers.linear_state_space import LinearStateSpace
+from zoo.lssl import LSSL
+
+FORMS = (transition.legs, transition.legt, transition.lagt, transition.lagt_toeplitz)
+
+
+def settings(seed):
+    draw = np.random.default_rng(seed)
+    fields = {
+        "width": int(draw.integers(1, 5)),
+        "state_size": 2 * int(draw.integers(1, 5)),
+        "channels": int(draw.integers(1, 4)),
+        "transition": FORMS[seed % 4],
+        "learn": ("none", "shared", "per_feature")[seed % 3],
+        "dt_spacing": ("random", "even")[seed % 2],
+        "use_bias": bool(seed % 2),
+        "use_output": bool(seed % 5),
+    }
+    return fields, int(draw.integers(2, 40)), int(draw.integers(1, 3))
+
+
+def three_forms(layer, variables, u):
+    """The convolution; the scan and its state; two chunks and their state."""
+    call = partial(layer.apply, variables)
+    start, cut = call(len(u), method="initial_state"), u.shape[1] // 2
+    state, scanned = call(start, u, method="scan")
+    middle, first = call(start, u[:, :cut], method="chunk")
+    end, second = call(middle, u[:, cut:], method="chunk")
+    return call(u, train=False), scanned, state, jnp.concatenate([first, second], axis=1), end
+
+
+@pytest.mark.parametrize(
+    "seed", [n if n < 4 else pytest.param(n, marks=pytest.mark.slow) for n in range(20)]
+)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-4), (np.float64, 1e-9)])
+def test_convolution_recurrence_and_chunks_agree(seed, dtype, tolerance):
+    fields, length, batch = settings(seed)
+    with jax.enable_x64(dtype == np.float64):
+        layer = LinearStateSpace(**fields, dtype=dtype)
+        u = jax.random.normal(jax.random.key(seed), (batch, length, fields["width"]), dtype)
+        variables = zoo.init_variables(layer, jax.random.key(1), u)
+        variables = jax.tree.map(lambda x: x.astype(dtype), variables)
+        convolved, scanned, state, chunked, end = jax.jit(partial(three_forms, layer))(variables, u)
+    for found, expected in ((convolved, scanned), (chunked, scanned), (end, state)):
+        assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max()
+
+
+def test_steps_of_a_classifier_say_what_it_says_of_each_prefix(key):
+    for options in ({"pool": "mean"}, {"pool": "last", "prenorm": False}):
+        model = LSSL(width=4, state_size=4, depth=2, num_classes=3, **options)
+        u = jax.random.normal(key, (2, 5, 1))
+        variables = zoo.init_variables(model, key, u)
+        systems = model.apply(variables, method="systems")
+        stream = model.apply(variables, 2, method="begin")
+        for n in range(5):
+            size = [leaf.shape for leaf in jax.tree.leaves(stream)]
+            stream, logits = model.apply(variables, systems, stream, u[:, n], method="step")
+            assert size == [leaf.shape for leaf in jax.tree.leaves(stream)]
+            expected = model.apply(variables, u[:, : n + 1], train=False)
+            np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_of_the_fft_convolution_are_those_of_the_sum(key):
+    u, kernel = jax.random.normal(key, (2, 3, 7)), jax.random.normal(key, (3, 2, 7))
+
+    def direct(u, kernel):
+        rows = [jnp.einsum("hmj,bhj->bhm", kernel[..., : n + 1], u[..., n::-1]) for n in range(7)]
+        return jnp.stack(rows, axis=-1)
+
+    for argument in (0, 1):
+        found, expected = (
+            jax.grad(lambda *a, f=f: jnp.sin(f(*a)).sum(), argument)(u, kernel)
+            for f in (causal_convolution, direct)
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_structured_bilinear_transform_is_the_dense_one(key):
+    form = transition.legs(6)
+    parts = {n: init(key, shape, jnp.float32) for n, (shape, init) in form.parts.items()}
+    dense = discretization.generalized_bilinear(*form.system(parts), 0.1)
+    fast = discretization.tridiagonal_bilinear(parts, 0.1)
+    for found, expected in zip(fast, dense, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_permutation_is_fixed_and_moves_every_channel_alike(key):
+    x = jax.random.normal(key, (2, 3, 4, 2))
+    plain, mixed = (LSSL(permutation_seed=s).sequence(x) for s in (None, 0))
+    order = np.random.default_rng(0).permutation(12)
+    np.testing.assert_array_equal(mixed, plain[:, order])
+
+
+@pytest.mark.parametrize(
+    ("fields", "shape", "words"),
+    [
+        ({"learn": "all"}, (1, 4, 1), "`learn` must be one of none, shared, per_feature"),
+        ({"pool": "max"}, (1, 4, 1), "`pool` must be one of mean, last"),
+        ({"depth": 0}, (1, 4, 1), "`depth` must be at least 1"),
+        ({"channels": 0}, (1, 4, 1), "`channels` must be at least 1"),
+        ({"dt_range": (0.1, 0.01)}, (1, 4, 1), "`dt_range` must be two positive numbers"),
+        ({"rate": 0.0}, (1, 4, 1), "`rate` must be positive"),
+        ({"dropout": 1.0}, (1, 4, 1), "`dropout` must be in"),
+        ({}, (4, 1), "inputs must be sequences"),
+        ({}, (1, 0, 1), "at least one step"),
+    ],
+)
+def test_a_bad_option_is_a_sentence(fields, shape, words, key):
+    model = LSSL(**({"width": 4, "state_size": 4, "depth": 1} | fields))
+    with pytest.raises(zoo.UsageError, match=words):
+        zoo.init_variables(model, key, jnp.zeros(shape))
+
+
+def test_sizes_without_a_system_are_refused():
+    for build in (hippo.chebyshev, hippo.fourier):
+        with pytest.raises(zoo.UsageError, match="must be even"):
+            build(3)

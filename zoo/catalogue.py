@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from zoo import inception, lssl, resnet, resnetv2, sret, tnt
+from zoo import hopfield, inception, lssl, resnet, resnetv2, sret, tnt
 
 
 class Row(NamedTuple):
@@ -153,5 +153,13 @@ CATALOGUE: dict[str, Row] = {
     "lssl_speech_f": Row(lssl.lssl_speech_f, 795_146, (16000, 1), 49.14, "2110.13985"),
     "lssl_bidmc_f": Row(lssl.lssl_bidmc_f, 200_449, (4000, 2), 21.71, "2110.13985"),
     "lssl_nano": Row(lssl.lssl_nano, 27_666, (8, 8, 1), 0.0556, "2110.13985"),
+    # Ramsauer et al. 2020, appendices A.2 and A.3, and forms for small images
+    "hopfield_mil": Row(hopfield.hopfield_mil, 179_202, (32, 230), 0.00365, "2008.02217"),
+    "hopfield_mil_nano": Row(
+        hopfield.hopfield_mil_nano, 10_754, (32, 32, 1), 0.000134, "2008.02217"),
+    "hopfield_lookup_nano": Row(
+        hopfield.hopfield_lookup_nano, 20_162, (30,), 0.000143, "2008.02217"),
+    "hopfield_encoder_nano": Row(
+        hopfield.hopfield_encoder_nano, 24_362, (8, 8, 1), 0.00171, "2008.02217"),
 }
 # fmt: on

@@ -36,8 +36,8 @@ def import_weights(
             shown), or the family is not known under `source`.
     """
     table = _table(model, source)
-    shape = _image_shape(model) if table.example is None else table.example(tensors)
-    return traverse_util.unflatten_dict(from_source(table, _shapes(model, shape), tensors))
+    shapes = _shapes(model, _inputs(model, table, tensors))
+    return traverse_util.unflatten_dict(from_source(table, shapes, tensors))
 
 
 def export_weights(
@@ -65,15 +65,25 @@ def _table(model: nn.Module, source: str) -> Table:
     return table if isinstance(table, Table) else table(model)
 
 
+def _inputs(
+    model: nn.Module, table: Table, tensors: Mapping[str, np.ndarray]
+) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """What the model can be initialised with: its own word, the table's, or an RGB image."""
+    own = getattr(model, "example_inputs", None)
+    if own is not None:
+        return own()
+    shape = _image_shape(model) if table.example is None else table.example(tensors)
+    return (jax.ShapeDtypeStruct((1, *shape), jnp.float32),)
+
+
 def _image_shape(model: nn.Module) -> Shape:
     """An RGB image; its side matters only to a model that has an `image_size`."""
     size = getattr(model, "image_size", 224)
     return (size, size, 3) if isinstance(size, int) else (*size, 3)
 
 
-def _shapes(model: nn.Module, example: Shape) -> dict[Path, Shape]:
-    """Shapes of every leaf of a model that reads inputs like `example`."""
-    inputs = jax.ShapeDtypeStruct((1, *example), jnp.float32)
-    tree = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), inputs)
+def _shapes(model: nn.Module, inputs: tuple[jax.ShapeDtypeStruct, ...]) -> dict[Path, Shape]:
+    """Shapes of every leaf of a model that reads such inputs."""
+    tree = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), *inputs)
     leaves: dict[Path, Any] = traverse_util.flatten_dict(tree)
     return {path: leaf.shape for path, leaf in leaves.items()}

@@ -14,6 +14,7 @@ import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +51,13 @@ class Rule(NamedTuple):
     leaves: tuple[Leaf, ...]
 
 
+class Stack(NamedTuple):
+    """One tensor of ours that the source keeps in several: their lengths by name, along an axis."""
+
+    parts: Mapping[str, int]
+    axis: int
+
+
 class Table(NamedTuple):
     """Everything that translates one family to one source library.
 
@@ -66,6 +74,11 @@ class Table(NamedTuple):
             of ours: left out on import (only shapes are compared), written on export.
         example: shape of an input, without the batch, for the tensors of a model whose tree depends
             on it; None for RGB images of the size that the model names.
+        packed: tensors that hold several others, one after the other along their first axis: names
+            of the parts by name of the whole, from all names that stand in the rules.
+        stacked: the opposite: several of the source's tensors by the name, in the rules, of the one
+            that they make.
+        ignored: tensors of the source that are no weights: left out on import, not written.
         aliases: second names of tensors that the source lists several times, with the first, from
             all first names: compared on import, repeated on export.
     """
@@ -77,6 +90,9 @@ class Table(NamedTuple):
     numbered: Sequence[str] = ()
     constants: Callable[[Mapping[Path, Shape]], Mapping[str, np.ndarray]] = lambda shapes: {}
     example: Callable[[Mapping[str, np.ndarray]], Shape] | None = None
+    packed: Callable[[Sequence[str]], Mapping[str, Sequence[str]]] = lambda names: {}
+    stacked: Mapping[str, Stack] = MappingProxyType({})
+    ignored: Sequence[str] = ()
     aliases: Callable[[Iterable[str]], Mapping[str, str]] = lambda names: {}
 
 
@@ -122,7 +138,7 @@ def from_source(
     """
     names = renumbered(tensors, table.numbered)
     arrays, problems = {}, []
-    unused = {names[name]: tensor for name, tensor in tensors.items()}
+    unused = _unpacked(table, shapes, {names[name]: tensor for name, tensor in tensors.items()})
     for path, shape in shapes.items():
         name, leaf = source_name(table, path)
         tensor = unused.pop(name, None)
@@ -156,9 +172,33 @@ def to_source(table: Table, arrays: Mapping[Path, Any]) -> dict[str, np.ndarray]
         if table.counter and path[0] == "batch_stats":
             module = name.rpartition(table.separator)[0]
             tensors[f"{module}{table.separator}{table.counter}"] = np.zeros((), np.int64)
+    for name, parts in table.packed(list(tensors)).items():
+        tensors[name] = np.concatenate([tensors.pop(part) for part in parts])
+    for name, (parts, axis) in table.stacked.items():
+        ends = np.cumsum(list(parts.values()))
+        pieces = np.split(tensors.pop(name), ends[:-1], axis)
+        tensors |= zip(parts, map(np.ascontiguousarray, pieces), strict=True)
     for name, first in table.aliases(list(tensors)).items():
         tensors[name] = tensors[first].copy()
     return {name: tensors[name] for name in sorted(tensors, key=_sort_key(table))}
+
+
+def _unpacked(
+    table: Table, shapes: Mapping[Path, Shape], tensors: dict[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Tensors cut and joined as the rules name them, wherever their sizes agree."""
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in table.ignored}
+    for name, (parts, axis) in table.stacked.items():
+        found = {part: tensors[part].shape[axis:] for part in parts if part in tensors}
+        if [(part, shape[0]) for part, shape in found.items() if shape] == list(parts.items()):
+            tensors[name] = np.concatenate([tensors.pop(part) for part in parts], axis)
+    found = [(*source_name(table, path), shape) for path, shape in shapes.items()]
+    rows = {name: _theirs(shape, leaf)[0] for name, leaf, shape in found if shape}
+    for name, parts in table.packed([name for name, *_ in found]).items():
+        ends = np.cumsum([rows[part] for part in parts])
+        if name in tensors and len(tensors[name]) == ends[-1]:
+            tensors |= zip(parts, np.split(tensors.pop(name), ends[:-1]), strict=True)
+    return tensors
 
 
 def renumbered(names: Iterable[str], prefixes: Sequence[str]) -> dict[str, str]:

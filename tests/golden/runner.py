@@ -23,7 +23,7 @@ import optax
 import checkpoints
 import zoo
 from checkpoints.convert.rules import renumbered
-from tests.golden import fill, sequence
+from tests.golden import fill, memory, sequence
 from tests.golden.compare import Outcome, gradient_error, norms, relative
 
 TOLERANCE = 1e-5  # every comparison of a vision case
@@ -162,9 +162,22 @@ def check_preprocess(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Out
     return Outcome(case["case"], {"logits": float(worst)}, failure)
 
 
+def check_memory(
+    errors: Callable[[dict[str, Any], dict[str, np.ndarray]], dict[str, float]],
+    case: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+) -> Outcome:
+    """Outputs and associations in float32, loss and gradients in float64."""
+    found = errors(case, arrays)
+    worst = [f"{k} {e:.1e}" for k, e in found.items() if not e <= TOLERANCE]
+    return Outcome(case["case"], found, "beyond 1e-5: " + ", ".join(worst) if worst else "")
+
+
 CHECKS: dict[str, Callable[[dict[str, Any], dict[str, np.ndarray]], Outcome]] = {
     "lssl": sequence.check_lssl,
     "preprocess": check_preprocess,
+    "hopfield": partial(check_memory, memory.hopfield_errors),
+    "hopular": partial(check_memory, memory.hopular_errors),
 }
 
 

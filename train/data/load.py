@@ -6,7 +6,7 @@ import pathlib
 from train.data.dataset import Dataset, label
 from zoo.errors import UsageError
 
-EMBEDDED = ("zoo_digits", "zoo_rendered_digits")
+EMBEDDED = ("zoo_digits", "zoo_rendered_digits", "zoo_digit_bags")
 TEST_SPLITS = ("test", "validation", "val", "valid")
 
 
@@ -22,8 +22,8 @@ def load_dataset(
     Args:
         name: a folder with one sub-folder of images per class, or with a folder of those per split
             (train, validation or val, test); or a name of tensorflow-datasets, prepared as
-            ArrayRecord. `zoo_digits` and `zoo_rendered_digits` prepare themselves. A folder
-            that exists goes before a data set of the same name, except those two.
+            ArrayRecord. `zoo_digits`, `zoo_rendered_digits` and `zoo_digit_bags` prepare
+            themselves. A folder that exists goes before a data set of the same name, except those.
         split: a split, or a slice of it such as "train[:10%]".
         data_dir: where tensorflow-datasets keeps its files; None is its own default.
         skip_broken: leave out files of a folder that are not readable images, and count them in

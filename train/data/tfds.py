@@ -1,6 +1,6 @@
 """Data sets of tensorflow-datasets, read as ArrayRecord files without TensorFlow.
 
-The two embedded builders are prepared on first use. Any other data set has to be prepared
+The embedded builders are prepared on first use. Any other data set has to be prepared
 beforehand, which may need TensorFlow and a download; the error says with which command.
 """
 
@@ -21,12 +21,14 @@ from tensorflow_datasets.core.utils.file_utils import list_data_dirs
 
 from checkpoints.preprocess import to_channels
 from train.data.dataset import Example, Source, pixels
+from train.data.digit_bags import ZooDigitBags
 from train.data.digits import ZooDigits
 from train.data.rendered_digits import ZooRenderedDigits
 from zoo.errors import UsageError, closest
 
 EMBEDDED: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "zoo_digits": ZooDigits,
+    "zoo_digit_bags": ZooDigitBags,
     "zoo_rendered_digits": ZooRenderedDigits,
 }
 INSTALL = 'pip install "jax-functional-zoo[tensorflow]"'

@@ -1,12 +1,13 @@
 """Settings that are known to work, by name: `zoo train --recipe resnet8.digits`."""
 
 from train.config import Config
-from train.recipes import digits
+from train.recipes import bags, digits
 
 RECIPES: dict[str, Config] = {
     "resnet8.digits": digits.RESNET8,
     "resnet20.digits": digits.RESNET20,
     "resnet8.rendered_digits": digits.RENDERED,
+    "hopfield_mil_nano.digit_bags": bags.HOPFIELD_MIL,
     "resnet8.transfer": digits.TRANSFER,
 }
 TRAIN = Config()

@@ -1,0 +1,297 @@
+r"""Hopular: modern Hopfield networks for tables.
+
+Schäfl, Gruber, Bitto-Nemling & Hochreiter 2022, "Hopular: Modern Hopfield Networks for Tabular
+Data", https://arxiv.org/abs/2206.00664. The training set is a memory that every block looks up.
+Each of d attributes, targets included, is embedded with e channels; a block relates the row
+to all rows of the memory, then the attributes of the row to each other:
+
+.. math::
+    a = \mathrm{LN}_s(\xi), \quad a \leftarrow a + H_s(\mathrm{LN}_s(E(M)), a), \qquad
+    f = \mathrm{LN}_f(a), \quad \xi \leftarrow f + H_f(\mathrm{LN}_f(E(x)), f)
+
+(the shortcuts carry the *normalised* values, as in the authors' code; the paper writes
+\(\xi + H(\xi)\)). The output is a linear map to logits and values of all attributes.
+
+A row is the concatenation over attributes of [values, mask bit]: a numeric attribute has one
+standardised value, a categorical one a one-hot vector. A masked attribute is zeros and a mask bit
+of 1, a missing one is zeros and 0.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from zoo.errors import UsageError
+from zoo.layers.hopfield import Hopfield, Memory
+from zoo.layers.initializers import LECUN_UNIFORM, ONES, ZEROS, Initializer
+from zoo.layers.norm import LayerNorm
+
+EPSILON = 1e-12  # of all norms
+
+
+class Embedding(nn.Module):
+    """Rows as d attributes of e channels, each through maps and a norm of its own.
+
+    Attributes:
+        sizes: values of each attribute, without its mask bit.
+        discrete: indices of the categorical attributes.
+        width: e.
+        dropout: probability of dropping a channel in training.
+        dtype: dtype of the computation.
+    """
+
+    sizes: Sequence[int]
+    discrete: Sequence[int]
+    width: int
+    dropout: float
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, rows: Float[Array, "n columns"], *, train: bool) -> Float[Array, "n d e"]:
+        d, e = len(self.sizes), self.width
+        param = lambda name, init, *shape: self.param(name, init, shape, jnp.float32)  # noqa: E731
+        inside = Initializer("uniform", gain=e**-0.5)
+        # A numeric attribute has two inputs, its value and its mask bit.
+        kernel = param("kernel", Initializer("uniform", gain=2**-0.5), columns(self.sizes), e)
+        types = param("types", inside, 2, e)
+        positions = param("positions", inside, d, e)
+        x = self._per_attribute(rows.astype(self.dtype), kernel.astype(self.dtype))
+        x = x + self._row(param("bias", ZEROS, d, e) + positions)
+        x = x + self._row(types[np.isin(np.arange(d), self.discrete).astype(int)])
+        x = nn.gelu(x, approximate=False)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        x = standardize(x) * self._row(param("norm_scale", ONES, d, e))
+        x = x + self._row(param("norm_bias", ZEROS, d, e))
+        mixer = param("projection_kernel", inside, d, e, e).astype(self.dtype)
+        return jnp.einsum("nde,def->ndf", x, mixer) + self._row(
+            param("projection_bias", ZEROS, d, e)
+        )
+
+    def _per_attribute(self, rows: Array, kernel: Array) -> Float[Array, "n d e"]:
+        """Every attribute's columns times its rows of the kernel, as one product."""
+        d, owner = len(self.sizes), np.repeat(np.arange(len(self.sizes)), np.add(self.sizes, 1))
+        mine = jnp.asarray(owner[:, None] == np.arange(d)[None], kernel.dtype)
+        return jnp.einsum("nc,cde->nde", rows, kernel[:, None] * mine[:, :, None])
+
+    def _row(self, x: Array) -> Array:
+        return x[None].astype(self.dtype)
+
+
+class Block(nn.Module):
+    """A row looks up the rows of the memory, then its attributes each other.
+
+    Attributes:
+        attributes: d.
+        width: e.
+        heads: associations side by side, of both kinds.
+        sample_size, feature_size: depth of each head of the two kinds.
+        scale: factor of the usual inverse temperature of both kinds.
+        dropout: probability of dropping an association in training.
+        dtype: dtype of the computation.
+    """
+
+    attributes: int
+    width: int
+    heads: int
+    sample_size: int
+    feature_size: int
+    scale: float
+    dropout: float
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        self.sample_norm = LayerNorm(EPSILON, self.dtype)
+        self.sample = self._association(self.attributes * self.width, self.sample_size)
+        self.feature_norm = LayerNorm(EPSILON, self.dtype)
+        self.feature = self._association(self.width, self.feature_size)
+
+    def remember(self, memory: Float[Array, "m d e"]) -> Memory:
+        """What the block looks up in the embedded memory."""
+        return self.sample.remember(self.sample_norm(memory.reshape(1, len(memory), -1)))
+
+    def __call__(
+        self,
+        x: Float[Array, "n d e"],
+        rows: Float[Array, "n d e"],
+        memory: Memory,
+        mask: Bool[Array, "n m"] | None,
+        *,
+        train: bool,
+    ) -> Float[Array, "n d e"]:
+        """The refined rows; `rows` are as embedded, `mask` is True where a lookup is forbidden."""
+        a = self.sample_norm(x.reshape(1, len(x), -1))
+        a = a + self.sample.recall(a, memory, association_mask=mask, train=train)
+        f = self.feature_norm(a.reshape(x.shape))
+        return f + self.feature(self.feature_norm(rows), f, train=train)
+
+    def _association(self, size: int, hidden: int) -> Hopfield:
+        return Hopfield(
+            size,
+            hidden_size=hidden,
+            heads=self.heads,
+            beta=self.scale * hidden**-0.5,
+            stored_norm=None,
+            state_norm=None,
+            projection_norm=None,
+            dropout=self.dropout,
+            kernel_init=LECUN_UNIFORM,
+            dtype=self.dtype,
+        )
+
+
+class Hopular(nn.Module):
+    """Predicts all attributes of rows from those that are not masked, and from a memory.
+
+    Attributes:
+        sizes: values of each attribute: 1 if numeric, else its number of classes.
+        discrete: indices of the categorical attributes.
+        width: channels of an attribute's embedding, e.
+        hidden_size: depth of each head; None for its share of what it relates (d e or e).
+        hidden_factor: times that depth.
+        heads: associations side by side.
+        scale: factor of the usual inverse temperature; the published range is 1 to 1000.
+        depth: number of blocks.
+        input_dropout, lookup_dropout, output_dropout: probabilities in training.
+        dtype: dtype of the computation; parameters are float32, outputs at least float32.
+
+    Raises:
+        UsageError: an attribute has no size, or rows are not as long as the sizes say.
+    """
+
+    sizes: Sequence[int]
+    discrete: Sequence[int] = ()
+    width: int = 32
+    hidden_size: int | None = None
+    hidden_factor: float = 1.0
+    heads: int = 8
+    scale: float = 1.0
+    depth: int = 8
+    input_dropout: float = 0.1
+    lookup_dropout: float = 0.1
+    output_dropout: float = 0.01
+    dtype: Any = jnp.float32
+
+    def setup(self) -> None:
+        if not self.sizes or min(self.sizes) < 1:
+            raise UsageError(f"`sizes` must be at least 1 for each attribute, got {self.sizes}")
+        if any(not 0 <= j < len(self.sizes) for j in self.discrete):
+            raise UsageError(
+                f"`discrete` must be indices of {len(self.sizes)} attributes, got {self.discrete}"
+            )
+        d = len(self.sizes)
+        self.embeddings = Embedding(
+            self.sizes, self.discrete, self.width, self.input_dropout, self.dtype
+        )
+        block = partial(
+            Block,
+            d,
+            self.width,
+            self.heads,
+            self._hidden(d * self.width),
+            self._hidden(self.width),
+            self.scale,
+            self.lookup_dropout,
+            self.dtype,
+        )
+        self.blocks = [block(name=f"block{i}") for i in range(self.depth)]
+        self.output_drop = nn.Dropout(self.output_dropout)
+        wide = jnp.promote_types(self.dtype, jnp.float32)
+        self.output_norm = LayerNorm(EPSILON, wide)
+        self.output = nn.Dense(
+            sum(self.sizes), kernel_init=LECUN_UNIFORM, bias_init=ZEROS, dtype=wide
+        )
+
+    def __call__(
+        self,
+        rows: Float[Array, "n columns"],
+        memory: Float[Array, "m columns"],
+        *,
+        mask: Bool[Array, "n m"] | None = None,
+        train: bool,
+    ) -> Float[Array, "n out"]:
+        """Logits of categorical and values of numeric attributes, one after the other.
+
+        Args:
+            rows: with targets, and whatever else is to be predicted, masked.
+            memory: the training set, targets visible.
+            mask: True where a row must not see a row of the memory: itself, in training.
+            train: applies dropout.
+        """
+        remembered = self.remember(memory, train=train)
+        return self.recall(rows, remembered, mask=mask, train=train)
+
+    def remember(
+        self, memory: Float[Array, "m columns"], *, train: bool = False
+    ) -> tuple[Memory, ...]:
+        """What each block looks up: embedded once, it serves any number of rows."""
+        self._check(memory)
+        embedded = self.embeddings(memory, train=train)
+        return tuple(block.remember(embedded) for block in self.blocks)
+
+    def recall(
+        self,
+        rows: Float[Array, "n columns"],
+        remembered: Sequence[Memory],
+        *,
+        mask: Bool[Array, "n m"] | None = None,
+        train: bool = False,
+    ) -> Float[Array, "n out"]:
+        """The same as a call, with a memory that is already embedded."""
+        pooled = self.refined(rows, remembered, mask=mask, train=train)["pooled"]
+        x = nn.gelu(pooled.astype(self.output_norm.dtype), approximate=False)
+        return self.output(self.output_norm(self.output_drop(x, deterministic=not train)))
+
+    def refined(
+        self,
+        rows: Float[Array, "n columns"],
+        remembered: Sequence[Memory],
+        *,
+        mask: Bool[Array, "n m"] | None = None,
+        train: bool = False,
+    ) -> dict[str, Array]:
+        """Rows as embedded and after each block, (n, d, e), and "pooled", (n, d * e)."""
+        self._check(rows)
+        x = embedded = self.embeddings(rows, train=train)
+        stages = {"embedding": embedded}
+        for i, (block, memory) in enumerate(zip(self.blocks, remembered, strict=True)):
+            stages[f"block{i}"] = x = block(x, embedded, memory, mask, train=train)
+        return stages | {"pooled": x.reshape(len(x), -1)}
+
+    def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+        """Shapes with which the network can be initialised: rows and a memory."""
+        row = jax.ShapeDtypeStruct((1, columns(self.sizes)), jnp.float32)
+        return row, row
+
+    def _hidden(self, size: int) -> int:
+        hidden = self.hidden_size or max(1, size // self.heads)
+        return max(1, int(hidden * self.hidden_factor))
+
+    def _check(self, rows: Array) -> None:
+        if rows.ndim != 2 or rows.shape[1] != columns(self.sizes):
+            raise UsageError(
+                f"rows must have {columns(self.sizes)} columns, the values of each attribute and "
+                f"its mask bit, got {rows.shape}"
+            )
+
+
+def columns(sizes: Sequence[int]) -> int:
+    """Length of an encoded row."""
+    return sum(sizes) + len(sizes)
+
+
+def standardize(x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
+    """Layer normalisation without scale and shift; statistics are at least float32.
+
+    The variance is that of deviations, in a second pass: with such a small `EPSILON`, rounding in
+    E[x²] - E[x]² would be blown up wherever a row is nearly constant.
+    """
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = wide - wide.mean(axis=-1, keepdims=True)
+    variance = jnp.square(wide).mean(axis=-1, keepdims=True)
+    return (wide * jax.lax.rsqrt(variance + EPSILON)).astype(x.dtype)

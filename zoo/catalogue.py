@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from zoo import hopfield, inception, lssl, resnet, resnetv2, sret, tnt
+from zoo import hopfield, inception, lssl, nasnet, resnet, resnetv2, sret, tnt
 
 
 class Row(NamedTuple):
@@ -112,6 +112,16 @@ CATALOGUE: dict[str, Row] = {
         inception.inception_resnet_v2_keras, 55_813_192, 299, 13.18, "1602.07261"),
     # GoogLeNet's blocks for small images
     "inception_nano": Row(inception.inception_nano, 152_746, 32, 0.0396, "1409.4842"),
+    # Zoph et al. 2018, tables 1 and 2
+    "nasnetalarge": Row(nasnet.nasnetalarge, 88_753_150, 331, 23.89, "1707.07012"),
+    "nasnetalarge_keras": Row(nasnet.nasnetalarge_keras, 88_753_150, 331, 23.8, "1707.07012"),
+    "nasnetamobile": Row(nasnet.nasnetamobile, 5_289_978, 224, 0.564, "1707.07012"),
+    "nasneta_6_768": Row(nasnet.nasneta_6_768, 3_346_538, 32, 0.544, "1707.07012"),
+    "nasneta_7_2304": Row(nasnet.nasneta_7_2304, 32_590_954, 32, 5.15, "1707.07012"),
+    # Liu et al. 2018, table 5
+    "pnasnet5large": Row(nasnet.pnasnet5large, 86_057_668, 331, 25.04, "1712.00559"),
+    # NASNet's cells for small images
+    "nasnet_nano": Row(nasnet.nasnet_nano, 137_734, 32, 0.0235, "1707.07012"),
     # Han et al. 2021, table 1
     "tnt_ti_patch16_224": Row(tnt.tnt_ti_patch16_224, 6_076_408, 224, 1.40, "2103.00112"),
     "tnt_s_patch16_224": Row(tnt.tnt_s_patch16_224, 23_768_584, 224, 5.25, "2103.00112"),

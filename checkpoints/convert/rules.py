@@ -65,6 +65,7 @@ class Table(NamedTuple):
         rules: tried from top to bottom.
         order: parts of source names in the order in which the source lists them; numbers
             sort by value, before words. `parent.part` is the place of a part below that parent.
+            The whole name of a module goes before its parts, for sources that interleave them.
         counter: name of the integer counter that the source keeps beside running statistics;
             it carries no weight: left out on import, written as zero on export.
         separator: what stands between the parts of a source name.
@@ -255,6 +256,8 @@ def _sort_key(table: Table) -> Any:
 
     def key(name: str) -> list[tuple[int, int]]:
         parts = name.split(table.separator)
+        if (module := table.separator.join(parts[:-1])) in rank:
+            parts = [module, parts[-1]]
         return [
             (0, int(part)) if part.isdigit() else (1, place(parent, part))
             for parent, part in zip(["", *parts[:-1]], parts, strict=True)

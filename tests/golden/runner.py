@@ -246,6 +246,8 @@ NAMES = {
     ("torchvision", "Inception3"): "inception_v3",
     ("keras", "InceptionV3"): "inception_v3_keras",
     ("keras", "InceptionResNetV2"): "inception_resnet_v2_keras",
+    ("keras", "NASNetLarge"): "nasnetalarge_keras",
+    ("keras", "NASNetMobile"): "nasnetamobile",
 }
 AUXILIARY_BY_DEFAULT = {("torchvision", "googlenet"), ("torchvision", "inception_v3")}
 

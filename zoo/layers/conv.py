@@ -1,6 +1,7 @@
 """Convolution with symmetric padding, NHWC, whose 1×1 form is the matrix product it is."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -14,13 +15,14 @@ class Conv(nn.Module):
     """Two-dimensional cross-correlation, `kernel` of shape (kh, kw, c_in / groups, c_out).
 
     Both sides of an axis are padded alike, by `padding` (default: half the kernel), as
-    PyTorch does. `"SAME"` of XLA and TensorFlow pads unevenly at stride 2.
+    PyTorch does. `"SAME"` is that of TensorFlow, which pads an even axis unevenly at stride 2.
 
     Attributes:
         features: output channels.
         kernel_size: height and width of the kernel, in pixels.
         stride: step of the window, in pixels.
-        padding: zeros on each side; None for `(kernel_size - 1) // 2`.
+        padding: zeros on each side; None for `(kernel_size - 1) // 2`; or "SAME".
+        dilation: distance of neighbouring kernel entries, in pixels; with "SAME" only.
         groups: channel groups that do not see each other.
         use_bias: adds one number per output channel.
         dtype: dtype of the computation; parameters are float32.
@@ -29,7 +31,8 @@ class Conv(nn.Module):
     features: int
     kernel_size: tuple[int, int]
     stride: int = 1
-    padding: int | None = None
+    padding: int | Literal["SAME"] | None = None
+    dilation: int = 1
     groups: int = 1
     use_bias: bool = False
     kernel_init: Initializer = HE_NORMAL_FAN_OUT
@@ -54,15 +57,21 @@ class Conv(nn.Module):
         return kernel
 
     def _convolve(self, x: Array, kernel: Array) -> Array:
-        pads = [(k - 1) // 2 if self.padding is None else self.padding for k in self.kernel_size]
         return jax.lax.conv_general_dilated(
             x,
             kernel,
             window_strides=(self.stride, self.stride),
-            padding=[(p, p) for p in pads],
+            padding=self._pads(),
+            rhs_dilation=(self.dilation, self.dilation),
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
             feature_group_count=self.groups,
         )
+
+    def _pads(self) -> str | Sequence[tuple[int, int]]:
+        if isinstance(self.padding, str):
+            return self.padding
+        pads = [(k - 1) // 2 if self.padding is None else self.padding for k in self.kernel_size]
+        return [(p, p) for p in pads]
 
 
 def pointwise(x: Float[Array, "b h w c"], kernel: Float[Array, "c d"]) -> Float[Array, "b h w d"]:

@@ -117,6 +117,7 @@ def _nested(values: Any) -> Any:
 
 ZEROS = Initializer("none", mean=0.0)
 ONES = Initializer("none", mean=1.0)
+HE_NORMAL_FAN_IN = Initializer("normal", gain=math.sqrt(2.0), fan="fan_in")
 HE_NORMAL_FAN_OUT = Initializer("normal", gain=math.sqrt(2.0), fan="fan_out")
 LECUN_UNIFORM = Initializer("uniform", gain=1.0, fan="fan_in")
 NORMAL = Initializer("normal")

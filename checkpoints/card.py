@@ -6,7 +6,9 @@ output. A fact that no source states is `None`.
 """
 
 import dataclasses
+import functools
 import importlib.metadata
+import importlib.resources
 import json
 import platform
 from dataclasses import dataclass, field
@@ -27,10 +29,13 @@ class Card:
         architecture: name in `zoo.list_models()`.
         overrides: arguments of `zoo.create_model` besides `num_classes`; JSON values only.
         num_classes: outputs of the head; None if there is no head.
-        class_names: one name per output.
+        class_names: one name per output, if the card spells them out.
+        label_set: a list of class names that the package knows, such as "imagenet1k".
         preprocess: how an image becomes the model's input.
-        source: `{"kind": "hub", "repo", "revision", "file", "sha256"}`, `{"kind": "shipped"}` or
-            `{"kind": "run"}`; None if unknown.
+        source: where the weights come from; None if unknown. `{"kind": "hub", "repo", "revision",
+            "file", "sha256"}`; `{"kind": "url", "url", "sha256"}`, with "sha256_prefix" or "md5"
+            where the publisher states those; `{"kind": "manual", "url", "how", "sha256"}` for what
+            only a person can download; `{"kind": "shipped"}`; `{"kind": "run"}`.
         format: library whose tensor names the source file uses, such as "timm"; None for ours.
         license: SPDX identifier in lower case.
         trained_on: data sets, in words.
@@ -38,6 +43,7 @@ class Card:
         parameters: exact number of parameters.
         paper: address of the paper.
         recipe: command that reproduces the weights.
+        notes: what else a user should know, as a sentence.
         versions: libraries that wrote the arrays.
     """
 
@@ -46,6 +52,7 @@ class Card:
     overrides: dict[str, Any] = field(default_factory=dict)
     num_classes: int | None = None
     class_names: tuple[str, ...] | None = None
+    label_set: str | None = None
     preprocess: Preprocess = field(default_factory=Preprocess)
     source: dict[str, Any] | None = None
     format: str | None = None
@@ -55,6 +62,7 @@ class Card:
     parameters: int | None = None
     paper: str | None = None
     recipe: str | None = None
+    notes: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -65,6 +73,14 @@ class Card:
                 f"The card of {self.name!r} has {self.num_classes} classes and "
                 f"{len(self.class_names)} class names; they must agree."
             )
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """One name per output: those spelled out, else those of the label set, if they fit."""
+        if self.class_names is not None or self.label_set is None:
+            return self.class_names
+        names = _label_set(self.label_set)
+        return names if len(names) == self.num_classes else None
 
     def to_json(self) -> str:
         """The card as readable JSON; `Card.from_json` gives back an equal card."""
@@ -106,6 +122,13 @@ def current_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue  # running from a source tree that is not installed
     return versions
+
+
+@functools.cache
+def _label_set(name: str) -> tuple[str, ...]:
+    """Names of a list that ships with the package; none if this version does not know it."""
+    file = importlib.resources.files("checkpoints").joinpath(f"{name}.txt")
+    return tuple(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else ()
 
 
 def _jsonable(name: str, value: Any) -> Any:

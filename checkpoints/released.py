@@ -1,7 +1,8 @@
 """Catalogue of released weights: one card per set, found without network.
 
-Published ones are rows of `released.json`, data like any other; those that the project trained
-itself ship as checkpoint directories `released/<name>/` inside the package.
+Published ones are rows of `released.json`, data like any other, which `scripts/released.py` writes
+from the publishers' own tables; those that the project trained itself ship as checkpoint
+directories `released/<name>/` inside the package.
 """
 
 import fnmatch

@@ -66,7 +66,7 @@ def predict(
 
 def class_name(card: Card, index: int) -> str:
     """What the card calls a class, or its number."""
-    return card.class_names[index] if card.class_names else f"class {index}"
+    return card.labels[index] if card.labels else f"class {index}"
 
 
 def top_k(row: Float[np.ndarray, " k"], k: int = 5) -> list[int]:

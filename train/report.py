@@ -155,7 +155,9 @@ class Clock:
 
 def table(columns: list[str], rows: list[list[Any]], *, numbers: bool = True) -> Table:
     """A table for a terminal; columns after the first hold numbers and stand to the right."""
-    drawn = Table(box=box.SIMPLE_HEAD, show_header=any(columns))
+    drawn = Table(
+        box=box.SIMPLE_HEAD, show_header=any(columns), collapse_padding=True, pad_edge=False
+    )
     for i, column in enumerate(columns):
         drawn.add_column(column, justify="right" if i and numbers else "left", overflow="fold")
     for row in rows:

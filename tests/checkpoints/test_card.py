@@ -54,3 +54,12 @@ def test_what_is_no_card_is_refused(text):
 
 def test_versions_name_what_wrote_the_arrays():
     assert {"python", "jax", "flax", "orbax-checkpoint"} <= set(current_versions())
+
+
+def test_a_label_set_names_the_outputs_only_if_it_fits(card):
+    card = replace(card, class_names=None, label_set="imagenet1k")
+    assert card.labels is None
+    assert replace(card, num_classes=1000).labels[1] == "goldfish"
+    assert replace(card, num_classes=1000, label_set="of a later version").labels is None
+    spelled_out = replace(card, num_classes=2, class_names=("cat", "dog"))
+    assert spelled_out.labels == ("cat", "dog")

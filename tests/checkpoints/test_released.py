@@ -1,4 +1,6 @@
 import math
+import re
+from collections import Counter
 
 import pytest
 
@@ -29,37 +31,106 @@ def test_patterns():
     assert checkpoints.list_weights("nothing*") == []
     everything = checkpoints.list_weights()
     assert everything == sorted(set(everything))
-    assert {len(checkpoints.list_weights(f"{a}.*")) for a in ("resnet18", "resnet34")} == {7}
+    assert {len(checkpoints.list_weights(f"{a}.*")) for a in ("resnet18", "resnet34")} == {8}
+
+
+SOURCES = {
+    "hub": {"repo", "revision", "file", "sha256"},
+    "url": {"url", "sha256"},
+    "manual": {"url", "sha256", "how"},
+}
+LICENSES = ("apache-2.0", "bsd-3-clause", "cc-by-nc-4.0", "mit", None)
 
 
 @pytest.mark.parametrize("card", ROWS.values(), ids=ROWS)
 def test_every_row_is_whole(card):
     assert card.name == f"{card.architecture}.{card.name.partition('.')[2]}"
-    assert card.parameters == zoo.model_info(card.architecture).parameters
-    assert card.source == {
-        "kind": "hub",
-        "repo": f"timm/{card.name}",
-        "revision": None,
-        "file": "model.safetensors",
-        "sha256": None,
-    }
-    assert card.license in ("apache-2.0", "bsd-3-clause", "cc-by-nc-4.0")
-    assert 0.65 < card.metrics["top1"] < 0.85
-    test = card.metrics["test"]
-    assert test is None or test["image_size"] > card.preprocess.image_size
+    assert card.source["kind"] in SOURCES
+    assert SOURCES[card.source["kind"]] <= set(card.source)
+    assert card.format in ("timm", "torchvision", "keras", "tnt", "sret")
+    assert card.license in LICENSES
+    info = zoo.model_info(card.architecture)
+    assert card.parameters == (info.parameters if card.num_classes == 1000 else None)
+    assert card.paper == info.paper
     assert checkpoints.Card.from_json(card.to_json()) == card
     assert math.floor(card.preprocess.image_size / card.preprocess.crop_pct) > 0
+    if card.metrics:
+        assert 0.65 < card.metrics["top1"] < 0.85
+        assert card.metrics["top5"] is None or card.metrics["top1"] < card.metrics["top5"] < 1
+        test = card.metrics["test"]
+        assert test is None or test["image_size"] > card.preprocess.image_size
+
+
+def test_published_weights_by_publisher():
+    formats = Counter(card.format for card in ROWS.values())
+    assert formats["timm"] >= 140
+    assert formats["torchvision"] >= 19
+    assert formats["keras"] >= 2
+    assert formats["sret"] == 14
+    assert formats["tnt"] == 2
+
+
+def test_hub_rows_are_timms():
+    for card in (card for card in ROWS.values() if card.source["kind"] == "hub"):
+        assert card.source == {
+            "kind": "hub",
+            "repo": f"timm/{card.name}",
+            "revision": None,
+            "file": "model.safetensors",
+            "sha256": None,
+        }
+
+
+def test_addresses_carry_what_their_publisher_states_of_the_content():
+    for card in (card for card in ROWS.values() if card.source["kind"] == "url"):
+        source = card.source
+        if card.format == "torchvision":
+            assert source["url"].endswith(f"-{source['sha256_prefix']}.pth")
+        if card.format == "keras":
+            assert re.fullmatch("[0-9a-f]{32}", source["md5"])
 
 
 def test_a_row_by_heart():
     card = checkpoints.weights_info("resnet50.tv2_in1k")
     assert (card.license, card.num_classes, card.parameters) == ("bsd-3-clause", 1000, 25_557_032)
     assert card.preprocess == checkpoints.Preprocess(176, 0.875, "bilinear")
-    assert card.metrics["top1"] == 0.7943
-    assert card.metrics["test"] == {"top1": 0.8085, "image_size": 224, "crop_pct": 0.965}
+    assert (card.metrics["top1"], card.metrics["top5"]) == (0.7943, 0.9464)
+    assert card.metrics["test"] == {
+        "image_size": 224,
+        "crop_pct": 0.965,
+        "top1": 0.8085,
+        "top5": 0.9543,
+    }
     assert card.class_names is None
     half = checkpoints.weights_info("resnet34.ra4_e3600_r224_in1k").preprocess
     assert half.mean == half.std == (0.5, 0.5, 0.5)
+
+
+def test_rows_without_published_accuracy_or_without_a_head():
+    wide = checkpoints.weights_info("resnetv2_152x2_bit.goog_in21k")
+    assert (wide.num_classes, wide.metrics, wide.trained_on) == (21843, {}, "ImageNet-21k")
+    assert wide.labels is None
+    bamboo = checkpoints.weights_info("resnet50.bamboo")
+    assert (bamboo.num_classes, bamboo.license) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "shortest"),
+    [
+        ("resnet50.imagenet1k_v1", 256),
+        ("resnet50.imagenet1k_v2", 232),
+        ("inception_v3.imagenet1k_v1", 342),
+    ],
+)
+def test_torchvisions_resize_is_met_to_the_pixel(name, shortest):
+    preprocess = checkpoints.weights_info(name).preprocess
+    assert math.floor(preprocess.image_size / preprocess.crop_pct) == shortest
+
+
+def test_outputs_of_imagenet_have_names():
+    labels = checkpoints.weights_info("resnet50.a1_in1k").labels
+    assert len(labels) == 1000
+    assert (labels[0], labels[207], labels[999]) == ("tench", "golden retriever", "toilet tissue")
 
 
 def test_shipped_weights_are_found(shipped, card):

@@ -13,6 +13,7 @@ from train.report import console, table
 from zoo.catalogue import CATALOGUE
 from zoo.errors import UsageError, closest
 
+LONG = 40  # entries that a table still shows one by one
 Pattern = Annotated[str, tyro.conf.Positional]
 
 
@@ -76,7 +77,7 @@ def show_weights(pattern: Pattern = "*", /, *, json: bool = False) -> None:
     names = checkpoints.list_weights(pattern)
     cards = [checkpoints.weights_info(name) for name in names]
     if json:
-        return emit_json([_readable(card) for card in cards])
+        return emit_json([dataclasses.asdict(card) for card in cards])
     if not names:
         every = checkpoints.list_weights()
         raise UsageError(f"no weights match {pattern!r}{closest(pattern, every)}")
@@ -85,8 +86,8 @@ def show_weights(pattern: Pattern = "*", /, *, json: bool = False) -> None:
             card.name,
             _share(card.metrics.get("top1")),
             card.preprocess.image_size,
-            card.num_classes,
-            card.license or "not stated",
+            card.num_classes or "none",
+            _licence(card.license),
             (card.source or {}).get("kind", ""),
         ]
         for card in cards
@@ -130,7 +131,14 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _readable(card: Any) -> dict[str, Any]:
-    return dataclasses.asdict(card)
+    """The card as a dictionary, with the names of a label set spelled out."""
+    return dataclasses.asdict(card) | {"class_names": card.labels}
+
+
+def _licence(license: str | None) -> str:
+    """The identifier, and that it forbids commercial use where it does."""
+    commercial = license is None or "-nc-" not in license
+    return (license or "not stated") + ("" if commercial else ", non-commercial")
 
 
 def _share(value: float | None) -> str:
@@ -141,7 +149,19 @@ def _cell(value: Any) -> str:
     if value is None:
         return "not stated"
     if isinstance(value, dict):
-        return "\n".join(f"{k}: {v}" for k, v in value.items())
+        return "\n".join(f"{k}: {_inline(v)}" for k, v in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
+        return _inline(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _inline(value: Any) -> str:
+    """A value inside a cell; of a long list the beginning and the end."""
+    if value is None:
+        return "not stated"
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_inline(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        shown = [*value[:4], "...", value[-1]] if len(value) > LONG else value
+        return ", ".join(map(str, shown)) or "none"
+    return str(value)

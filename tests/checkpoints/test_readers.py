@@ -6,26 +6,51 @@ from safetensors.numpy import save_file
 from checkpoints import readers
 from zoo.errors import UsageError
 
+TENSORS = {
+    "z": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "a": np.ones(2, ml_dtypes.bfloat16),
+    "n": np.array(3),
+}
+WHOLE = {"z": np.arange(6.0).reshape(2, 3), "a": np.asfortranarray(np.eye(3)), "n": np.array(3)}
+
 
 def test_names_order_and_dtypes_are_kept(tmp_path):
-    tensors = {
-        "z": np.arange(6, dtype=np.float32).reshape(2, 3),
-        "a": np.ones(2, ml_dtypes.bfloat16),
-        "n": np.array(3),
-    }
-    save_file(tensors, tmp_path / "x.safetensors")
+    save_file(TENSORS, tmp_path / "x.safetensors")
     read = readers.read(tmp_path / "x.safetensors")
-    assert set(read) == set(tensors)
-    for name, tensor in tensors.items():
+    assert set(read) == set(TENSORS)
+    for name, tensor in TENSORS.items():
         assert read[name].dtype == tensor.dtype
         np.testing.assert_array_equal(read[name], tensor)
 
 
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_npz(tmp_path, write):
+    write(tmp_path / "x.npz", **WHOLE)
+    read = readers.read(tmp_path / "x.npz")
+    assert list(read) == list(WHOLE)
+    for name, array in WHOLE.items():
+        assert read[name].dtype == array.dtype
+        np.testing.assert_array_equal(read[name], array)
+
+
+def test_pickled_objects_in_npz_are_refused(tmp_path):
+    np.savez(tmp_path / "x.npz", w=np.array([{}], object))
+    with pytest.raises(UsageError, match="Python objects, which may carry code"):
+        readers.read(tmp_path / "x.npz")
+
+
+def test_prefixes_of_wrappers_are_taken_off_whatever_the_format(tmp_path):
+    save_file({"module.w": np.ones(2), "module.b": np.ones(2)}, tmp_path / "x.safetensors")
+    found = readers.read_contents(tmp_path / "x.safetensors")
+    assert set(found.tensors) == {"w", "b"}
+    assert found.notes == ("took 'module.' off every name",)
+
+
 def test_what_cannot_be_read_is_named(tmp_path):
     (tmp_path / "weights.pth").touch()
-    with pytest.raises(UsageError, match=r"suffix '\.pth'; only \.safetensors"):
+    with pytest.raises(UsageError, match=r"weights\.pth' is no file of weights, or is damaged"):
         readers.read(tmp_path / "weights.pth")
-    with pytest.raises(UsageError, match="no file of weights"):
+    with pytest.raises(UsageError, match="There is no file of weights"):
         readers.read(tmp_path / "x.safetensors")
     save_file({"a": np.ones(100)}, tmp_path / "x.safetensors")
     whole = (tmp_path / "x.safetensors").read_bytes()

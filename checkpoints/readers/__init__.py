@@ -1,0 +1,97 @@
+"""Files of tensors to NumPy arrays under the file's own names. No file is ever executed.
+
+The format is known by the file's first bytes, whatever its name: safetensors, PyTorch's zip files
+(`.pth`, `.pt`, `.bin`), NumPy's `.npz`, Keras's `.h5` and `.keras`.
+"""
+
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from checkpoints.readers import archive, keras, torch, wrappers
+from checkpoints.readers.wrappers import Contents
+from zoo.errors import UsageError
+
+__all__ = ["Contents", "read", "read_contents"]
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_ZIP = b"PK\x03\x04"
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """All tensors of a file, as `read_contents` finds them.
+
+    Raises:
+        UsageError: no such file, another format, a damaged file, or one that carries code.
+    """
+    return read_contents(path).tensors
+
+
+def read_contents(path: str | os.PathLike[str]) -> Contents:
+    """All tensors of a file, in the file's order, and what stood around them.
+
+    Of a training checkpoint only the weights are taken, the averaged ones (EMA) if there are any.
+    Arrays may be read-only views of each other, as they are in the file.
+
+    Raises:
+        UsageError: no such file, another format, a damaged file, or one that carries code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"There is no file of weights {str(path)!r}.")
+    reader, name = _reader(path)
+    try:
+        return reader(path)
+    except UsageError as error:
+        raise UsageError(f"{str(path)!r}: {error}") from error
+    except Exception as error:  # parsers of damaged files raise whatever they meet
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        raise UsageError(f"{str(path)!r} is no {name} file or is damaged: {reason}.") from error
+
+
+def _reader(path: Path) -> tuple[Callable[[Path], Contents], str]:
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start.startswith(_HDF5):
+        return keras.read_h5, "HDF5"
+    if start.startswith(_ZIP):
+        return _read_zip, "zip"
+    if path.suffix == ".safetensors" or start[8:9] == b"{":
+        return _read_safetensors, "safetensors"
+    if start[:1] == b"\x80" or b"ustar" in _block(path):
+        raise UsageError(
+            f"{str(path)!r} is a pickle or a torch file of before version 1.6, which only PyTorch "
+            "reads: install the [reference] extra and write it anew with "
+            "`torch.save(torch.load(old, weights_only=True), new)`."
+        )
+    raise UsageError(
+        f"{str(path)!r} is no file of weights, or is damaged; safetensors, torch (.pth, .pt, .bin),"
+        " .npz and Keras (.h5, .keras) files are read."
+    )
+
+
+def _read_zip(path: Path) -> Contents:
+    with zipfile.ZipFile(path) as file:
+        names = file.namelist()
+        if "model.weights.h5" in names:
+            return keras.read_keras(file, path)
+        if any(name.endswith("/data.pkl") for name in names):
+            return torch.read(file, path)
+        return archive.read_npz(file, path)
+
+
+def _read_safetensors(path: Path) -> Contents:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
+    return wrappers.without_prefixes(tensors)
+
+
+def _block(path: Path) -> bytes:
+    """Where a tar file says that it is one."""
+    with path.open("rb") as file:
+        return file.read(512)[257:263]

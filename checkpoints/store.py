@@ -201,7 +201,12 @@ def _read_arrays(path: Path, groups: Mapping[str, Any]) -> dict[str, Any]:
         loaded = ocp.load_checkpointables(
             str(path.resolve()), jax.tree.map(_destination, dict(groups))
         )
-    return jax.tree.map(_uncommitted, loaded)
+    leaves, structure = jax.tree.flatten(loaded)
+    ours = [i for i, leaf in enumerate(leaves) if _becomes_jax(leaf)]
+    moved = jax.device_put([leaves[i] for i in ours], may_alias=False)  # all at once
+    for i, leaf in zip(ours, moved, strict=True):
+        leaves[i] = leaf
+    return jax.tree.unflatten(structure, leaves)
 
 
 def _destination(leaf: Any) -> Any:
@@ -214,11 +219,9 @@ def _destination(leaf: Any) -> Any:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
-def _uncommitted(leaf: Any) -> Any:
+def _becomes_jax(leaf: Any) -> bool:
     """Host arrays become JAX arrays; those of 64 bits stay in NumPy while x64 is off."""
-    if _is_jax(leaf) or jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype:
-        return leaf
-    return jnp.array(leaf)
+    return not _is_jax(leaf) and jax.dtypes.canonicalize_dtype(leaf.dtype) == leaf.dtype
 
 
 def _is_jax(leaf: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import zipfile
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -54,5 +55,5 @@ def _read_npy(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     return flat.reshape(shape[::-1]).T if is_fortran else flat.reshape(shape)
 
 
-def _header_2_0(stream: zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _header_2_0(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     return np.lib.format.read_array_header_2_0(stream)

@@ -49,6 +49,16 @@ def fetch(
     return path, digest
 
 
+def is_absent(error: UsageError) -> bool:
+    """Whether `fetch` failed because the repository has no such file."""
+    from huggingface_hub import errors
+
+    found = error.__cause__
+    return isinstance(found, errors.EntryNotFoundError) and not isinstance(
+        found, errors.LocalEntryNotFoundError
+    )
+
+
 def _download(repo: str, file: str, revision: str | None) -> tuple[Path, str | None]:
     """Path and announced hash; if the hub cannot be asked, those of an earlier download."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url

@@ -13,7 +13,7 @@ Every way of storing pixels has one meaning here:
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ class Preprocess:
         image_size: side of the square result, in pixels.
         crop_pct: `image_size` over the length of the shortest side before the crop, in (0, 1].
         interpolation: one of `INTERPOLATIONS`; downsampling is antialiased.
-        mean: per channel, of pixels in [0, 1]; one value means grey input, three mean RGB.
+        mean: per channel, of pixels in [0, 1]; one value means grey input, three mean RGB. With
+            any other number `normalize` works, and pictures are refused.
         std: per channel, of pixels in [0, 1].
 
     Reference: `timm.data.create_transform(is_training=False, crop_mode="center")`.
@@ -68,10 +69,10 @@ class Preprocess:
                 f"`interpolation` must be one of {', '.join(INTERPOLATIONS)}, "
                 f"got {self.interpolation!r}{closest(self.interpolation, INTERPOLATIONS)}"
             )
-        if len(self.mean) not in _MODES or len(self.mean) != len(self.std) or min(self.std) <= 0:
+        if not self.mean or len(self.mean) != len(self.std) or min(self.std) <= 0:
             raise UsageError(
-                "`mean` and `std` must have one value (grey) or three (RGB) each and `std` must be "
-                f"positive, got {self.mean} and {self.std}."
+                "`mean` and `std` must have one value for each channel and `std` must be positive, "
+                f"got {self.mean} and {self.std}."
             )
 
     @classmethod
@@ -81,8 +82,18 @@ class Preprocess:
 
     @property
     def channels(self) -> int:
-        """Channels of the result: 1 or 3."""
+        """Channels of the result."""
         return len(self.mean)
+
+    def with_channels(self, channels: int) -> "Preprocess":
+        """The same for another number of channels: the average for one, else values in turn."""
+        if channels == 1:
+            average = (sum(self.mean) / self.channels,), (sum(self.std) / self.channels,)
+            return replace(self, mean=average[0], std=average[1])
+        turns = [i % self.channels for i in range(channels)]
+        return replace(
+            self, mean=tuple(self.mean[i] for i in turns), std=tuple(self.std[i] for i in turns)
+        )
 
     def __call__(self, image: Image.Image | UInt8[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
         """Prepares one image of any size; returns float32 (image_size, image_size, channels)."""
@@ -132,8 +143,13 @@ def to_channels(image: Image.Image | UInt8[np.ndarray, "..."], channels: int = 3
     """Converts any image to grey (`channels=1`) or RGB (`channels=3`), as the module says.
 
     Raises:
-        UsageError: an array that is not an image, or pixels of unknown range.
+        UsageError: an array that is not an image, pixels of unknown range, or other channels.
     """
+    if channels not in _MODES:
+        raise UsageError(
+            f"Pictures have 1 or 3 channels and the weights want {channels}; cut arrays to size "
+            "yourself and give them to `preprocess.normalize`."
+        )
     picture = _picture(image) if isinstance(image, np.ndarray) else image
     if picture.mode in ("F", "LAB"):
         raise UsageError(f"Pixels of mode {picture.mode!r} are not read; convert the image to RGB.")

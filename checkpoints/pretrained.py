@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,22 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Key
 
 import zoo
-from checkpoints import hub, readers, released, store, surgery
+from checkpoints import (
+    download,
+    hub,
+    local,
+    readers,
+    released,
+    remote,
+    store,
+    surgery,
+    timm_hub,
+)
 from checkpoints.card import Card, current_versions
 from checkpoints.convert import import_weights
 from checkpoints.preprocess import Preprocess
@@ -45,48 +56,72 @@ def load(
     *,
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
+    image_size: int | None = None,
+    in_channels: int | None = None,
+    architecture: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    source: str | None = None,
+    step: int | None = None,
     dtype: DTypeLike | None = None,
     key: Key[Array, ""] | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
+    sharding: Any = None,
 ) -> Pretrained:
-    """Loads released weights, a checkpoint, or the newest checkpoint of a run.
+    """Loads released weights, a checkpoint, a run, a file of another library, or a hub model.
 
     >>> loaded = checkpoints.load("resnet50.a1_in1k", num_classes=37)
     >>> loaded.fresh
     ('params/head/bias', 'params/head/kernel')
+    >>> checkpoints.load("resnet34-b627a593.pth", in_channels=1).model.num_classes
+    1000
 
     Args:
-        name_or_path: a name of `list_weights()`, or a directory; a name comes first, so write
-            `./name` for a directory that is called like one.
+        name_or_path: a name of `list_weights()`; a checkpoint or run directory, or an address such
+            as `gs://...` of one; a file (safetensors, torch, npz, Keras); or `hf-hub:owner/name`,
+            with `@revision` if wanted. A name comes first, so write `./name` for a directory that
+            is called like one.
         num_classes: outputs of the head. Another number than the weights have gives a fresh head
             and drops class names and metrics; None keeps what the weights have.
         class_names: the classes wanted, one name each. Others than those of the weights give a
             fresh head; names that the weights do not state are taken to be the same ones, if
             their number is.
+        image_size: side of the input in pixels. Tables of positions are interpolated for it;
+            other models take any size, and only their preprocessing changes.
+        in_channels: channels of the input, for which the first convolution is adapted: summed for
+            one, repeated and scaled for more.
+        architecture: what a file is for, a name in `zoo.list_models()`; None for the one in the
+            file's name.
+        overrides: fields in which a file's model differs from the catalogue's.
+        source: library whose tensor names a file uses, as in `"torchvision"`; None to find out.
+        step: of a run, the step whose checkpoint is meant; None for the newest.
         dtype: dtype of the computation; parameters keep theirs.
         key: random key of a fresh head; None means `jax.random.key(0)`.
-        cache_dir: where converted weights are kept, so that the second load needs neither network
-            nor source file; None means `$XDG_CACHE_HOME/jax-functional-zoo/weights`, below
-            `~/.cache` if the variable is not set.
+        cache_dir: where downloads and converted weights are kept, so that the second load needs
+            neither network nor source file; None means
+            `$XDG_CACHE_HOME/jax-functional-zoo/weights`, below `~/.cache` if that is not set.
+        sharding: where the variables go, as `jax.device_put` takes it: one sharding or device for
+            all, or a tree of them; None for the default device.
 
     Raises:
-        UsageError: unknown name, a directory that is no intact checkpoint of the model, or a
-            source that cannot be reached.
+        UsageError: unknown name, a directory that is no intact checkpoint of the model, a file
+            that does not fit, or a source that cannot be reached.
     """
     _check_classes(num_classes, class_names)
-    directory = _directory(name_or_path)
-    if directory is None:
-        card, variables = _from_hub(released.weights_info(str(name_or_path)), _cache(cache_dir))
-    else:
-        card = store.read_card(directory)
-        variables = store.restore(directory, abstract_variables(create_model(card), card))
-    card, fresh = replace(card, parameters=surgery.count(variables["params"])), ()
-    if _wants_another_head(card, num_classes, class_names):
+    file_options = {"architecture": architecture, "overrides": overrides, "source": source}
+    card, variables = _stored(name_or_path, file_options, step, _cache(cache_dir))
+    card = replace(card, parameters=surgery.count(variables["params"]))
+    wanted = _resized(card, image_size, in_channels)
+    new_head = _wants_another_head(card, num_classes, class_names)
+    if new_head:
         classes = len(class_names) if class_names is not None else num_classes
-        card, variables, fresh = _with_new_head(card, variables, classes, key)
+        wanted = replace(wanted, num_classes=classes, class_names=None, metrics={})
+    variables, fresh = _adapted(card, variables, wanted, new_head, key)
     if class_names is not None:
-        card = replace(card, class_names=tuple(class_names))
-    return Pretrained(create_model(card, dtype), variables, card.preprocess, card, fresh)
+        wanted = replace(wanted, class_names=tuple(class_names))
+    if sharding is not None:
+        variables = jax.device_put(variables, sharding)
+    wanted = replace(wanted, parameters=surgery.count(variables["params"]))
+    return Pretrained(create_model(wanted, dtype), variables, wanted.preprocess, wanted, fresh)
 
 
 def create_model(card: Card, dtype: DTypeLike | None = None) -> nn.Module:
@@ -103,46 +138,141 @@ def abstract_variables(model: nn.Module, card: Card) -> dict[str, Any]:
     return jax.eval_shape(init, jax.random.key(0), _images(card))
 
 
-def _directory(name_or_path: str | os.PathLike[str]) -> Path | None:
-    """The checkpoint that is meant, or None for published weights."""
-    name, path = str(name_or_path), Path(name_or_path)
-    if isinstance(name_or_path, str) and name in released.list_weights():
-        return released.shipped_directory(name)
-    if path.is_file():
-        raise UsageError(
-            f"{name!r} is a file and does not say which model it is for; use "
-            f"`checkpoints.import_weights(model, checkpoints.readers.read({name!r}))`."
-        )
-    if store.steps(path):
-        newest = store.latest(path)
-        if newest is None:
-            raise UsageError(f"The run {name!r} has no complete checkpoint.")
-        return newest
-    is_path = path.is_dir() or store.is_checkpoint(path) or len(path.parts) > 1
-    return path if is_path or not isinstance(name_or_path, str) else None
+def _stored(
+    name_or_path: str | os.PathLike[str],
+    file_options: Mapping[str, Any],
+    step: int | None,
+    cache: Path,
+) -> tuple[Card, dict[str, Any]]:
+    """Card and variables as they are stored, wherever that is."""
+    name, path = os.fspath(name_or_path), Path(name_or_path)
+    is_name = isinstance(name_or_path, str) and name in released.list_weights()
+    shipped = released.shipped_directory(name) if is_name else None
+    if is_name and shipped is None:
+        return _published(released.weights_info(name), cache)
+    if not is_name and name.startswith(timm_hub.PREFIX):
+        return _published(timm_hub.card(name), cache)
+    if not is_name and path.is_file():
+        card, tensors = local.load_file(path, **file_options)
+        return card, _on_device(tensors, abstract_variables(create_model(card), card))
+    if any(value is not None for value in file_options.values()):
+        given = next(name for name, value in file_options.items() if value is not None)
+        raise UsageError(f"`{given}` is for files of other libraries; {name!r} has a card.")
+    if shipped is not None:
+        return _checkpoint(shipped)
+    if remote.is_remote(name):
+        with remote.copied(remote.of_run(name, step)) as copy:
+            return _checkpoint(copy)
+    if not _is_path(name_or_path):
+        return _published(released.weights_info(name), cache)  # says what is wrong with the name
+    return _checkpoint(_of_run(path, step) if store.steps(path) else path)
 
 
-def _from_hub(card: Card, cache: Path) -> tuple[Card, dict[str, Any]]:
+def _checkpoint(directory: Path) -> tuple[Card, dict[str, Any]]:
+    card = store.read_card(directory)
+    return card, store.restore(directory, abstract_variables(create_model(card), card))
+
+
+def _of_run(run: Path, step: int | None) -> Path:
+    """The checkpoint of a step of a run, or its newest."""
+    found = store.latest(run) if step is None else dict(store.steps(run)).get(step)
+    if found is None and step is None:
+        raise UsageError(f"The run {str(run)!r} has no complete checkpoint.")
+    if found is None:
+        held = ", ".join(str(n) for n, _ in store.steps(run))
+        raise UsageError(f"The run {str(run)!r} has no checkpoint of step {step}; it has {held}.")
+    return found
+
+
+def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
+    path = Path(name_or_path)
+    is_there = path.is_dir() or store.is_checkpoint(path)
+    return is_there or len(path.parts) > 1 or not isinstance(name_or_path, str)
+
+
+def _published(card: Card, cache: Path) -> tuple[Card, dict[str, Any]]:
     """Card and variables of published weights: converted once, then from the cache."""
     source = card.source or {}
+    if "manual" in source:
+        raise UsageError(
+            f"{card.name} cannot be downloaded by a program: get it from {source['manual']}, then "
+            f"use `checkpoints.load(path, architecture={card.architecture!r})`."
+        )
     model = create_model(card)
     abstract = abstract_variables(model, card)
-    kept = cache / "@".join(filter(None, (card.name, source["revision"])))
+    name = card.name.replace("/", "--").replace("@", "--")
+    kept = cache / "@".join(filter(None, (name, source.get("revision"))))
     try:
         kept_source = store.read_card(kept).source or {}
-        if source["sha256"] in (None, kept_source["sha256"]):
+        if source.get("sha256") in (None, kept_source["sha256"]):
             return replace(card, source=kept_source), store.restore(kept, abstract)
     except UsageError:  # not there yet, damaged, or of an earlier version of the architecture
         pass
-    path, sha256 = hub.fetch(source["repo"], source["file"], source["revision"], source["sha256"])
+    path, sha256 = _fetched(source, cache)
     tensors = import_weights(model, readers.read(path), source=card.format or "timm")
-    variables = jax.tree.map(lambda leaf, like: jnp.array(leaf, like.dtype), tensors, abstract)
+    variables = _on_device(tensors, abstract)
     card = replace(card, source={**source, "sha256": sha256}, versions=current_versions())
     try:
         store.save(kept, variables, card)
     except UsageError as error:
-        warnings.warn(f"{card.name} will be converted again next time. {error}", stacklevel=3)
+        warnings.warn(f"{card.name} will be converted again next time. {error}", stacklevel=4)
     return card, variables
+
+
+def _fetched(source: Mapping[str, Any], cache: Path) -> tuple[Path, str]:
+    if "url" in source:
+        return download.fetch_url(source["url"], cache / "downloads", source.get("sha256"))
+    return hub.fetch(source["repo"], source["file"], source.get("revision"), source.get("sha256"))
+
+
+def _on_device(tensors: Mapping[str, Any], abstract: Mapping[str, Any]) -> dict[str, Any]:
+    """NumPy arrays, which may be views of a file's, as JAX arrays of the model's dtypes."""
+    arrays = jax.tree.map(lambda leaf, like: np.array(leaf, like.dtype), tensors, dict(abstract))
+    return jax.device_put(arrays)
+
+
+def _resized(card: Card, image_size: int | None, in_channels: int | None) -> Card:
+    """The card of the same weights for images of another size or number of channels."""
+    if in_channels is not None and in_channels < 1:
+        raise UsageError(f"`in_channels` must be at least 1, got {in_channels}.")
+    preprocess, overrides = card.preprocess, card.overrides
+    if image_size is not None and image_size != preprocess.image_size:
+        preprocess = replace(preprocess, image_size=image_size)
+        if hasattr(create_model(card), "image_size"):
+            overrides = {**overrides, "image_size": image_size}
+    if in_channels is not None and in_channels != preprocess.channels:
+        preprocess = preprocess.with_channels(in_channels)
+    if preprocess == card.preprocess:
+        return card
+    return replace(card, preprocess=preprocess, overrides=overrides, metrics={})
+
+
+def _adapted(
+    card: Card, variables: dict[str, Any], wanted: Card, new_head: bool, key: Key[Array, ""] | None
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The variables in the shapes of the wanted card's model, and the paths of fresh leaves."""
+    if wanted == card:
+        return variables, ()
+    template = abstract_variables(create_model(wanted), wanted)
+    if new_head:
+        key = jax.random.key(0) if key is None else key
+        template = _with_fresh_heads(create_model(wanted), template, key, _images(wanted))
+    return surgery.adapt(variables, template)
+
+
+def _with_fresh_heads(
+    model: nn.Module, template: dict[str, Any], key: Key[Array, ""], images: Any
+) -> dict[str, Any]:
+    """Shapes, with arrays in the place of every classifier, auxiliary ones included."""
+    heads = {path.rpartition("/")[0] for path in surgery.flatten(template) if "/head/" in path}
+    for head in sorted(heads):
+        drawn = zoo.init_variables(model, key, images, below=head)
+        template = jax.tree.map(_drawn_or, template, drawn)
+    return template
+
+
+def _drawn_or(leaf: Any, drawn: Any) -> Any:
+    return drawn if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
 
 
 def _check_classes(num_classes: int | None, class_names: Sequence[str] | None) -> None:
@@ -163,16 +293,6 @@ def _wants_another_head(
     if card.class_names is None:
         return len(class_names) != card.num_classes
     return tuple(class_names) != card.class_names
-
-
-def _with_new_head(
-    card: Card, variables: dict[str, Any], num_classes: int | None, key: Key[Array, ""] | None
-) -> tuple[Card, dict[str, Any], tuple[str, ...]]:
-    card = replace(card, num_classes=num_classes, class_names=None, metrics={})
-    key = jax.random.key(0) if key is None else key
-    template = zoo.init_variables(create_model(card), key, _images(card), below="params/head")
-    variables, fresh = surgery.fresh_head(variables, template)
-    return replace(card, parameters=surgery.count(variables["params"])), variables, fresh
 
 
 def _images(card: Card) -> jax.ShapeDtypeStruct:

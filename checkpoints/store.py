@@ -12,6 +12,7 @@ Orbax alone lets some flipped bits through; the manifest does not. A run keeps i
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from checkpoints import atomic, manifest
+from checkpoints import atomic, manifest, remote
 from checkpoints.card import Card
 from checkpoints.surgery import describe, diff
 from zoo.errors import UsageError
@@ -35,7 +36,7 @@ def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: 
     Where several processes train together, each of them calls this with the same arguments.
 
     Args:
-        directory: new, empty, or an earlier checkpoint.
+        directory: new, empty, or an earlier checkpoint; or an address such as `gs://bucket/name`.
         variables: arrays under string keys, such as `{"params": ..., "batch_stats": ...}`. Below
             the first level the containers may be those of Flax and optax, and leaves may be typed
             random keys.
@@ -48,6 +49,8 @@ def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: 
         UsageError: the directory holds something else, cannot be written, or the disk is full;
             nothing half-written remains.
     """
+    if remote.is_remote(directory):
+        return _save_remotely(directory, variables, card)
     target = Path(directory).resolve()
     _refuse_other_content(target)
     partial = atomic.partial_name(target, _writer())
@@ -65,6 +68,19 @@ def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: 
             shutil.rmtree(partial, ignore_errors=True)
     _wait_for_all("checkpoint published")
     return target
+
+
+def _save_remotely(
+    address: str | os.PathLike[str], variables: Mapping[str, Any], card: Card
+) -> Path:
+    if jax.process_count() > 1:
+        raise UsageError(
+            f"Several processes cannot save to {os.fspath(address)!r} together; save to a directory"
+            " that they share, and copy it."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        remote.upload(save(Path(folder) / "checkpoint", variables, card), address)
+    return remote.path(address)
 
 
 def restore(directory: str | os.PathLike[str], abstract: Mapping[str, Any]) -> dict[str, Any]:

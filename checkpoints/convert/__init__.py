@@ -12,10 +12,25 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from checkpoints.convert.rules import Path, Shape, Table, from_source, to_source
+from checkpoints.convert.rules import (
+    Path,
+    Shape,
+    Table,
+    from_source,
+    renumbered,
+    source_name,
+    to_source,
+)
 from zoo.errors import UsageError
 
-__all__ = ["export_weights", "import_weights"]
+__all__ = [
+    "export_weights",
+    "head_size",
+    "import_weights",
+    "input_channels",
+    "shared_names",
+    "sources",
+]
 
 
 def import_weights(
@@ -25,7 +40,8 @@ def import_weights(
 
     Args:
         model: the architecture, with as many classes as the tensors have.
-        tensors: arrays under the source's own names. Their dtypes are kept.
+        tensors: arrays under the source's own names. Their dtypes are kept. The first convolution
+            says for how many channels of input they are.
         source: the library whose names they are, as in `"timm"` or `"torchvision"`.
 
     Returns:
@@ -36,7 +52,7 @@ def import_weights(
             shown), or the family is not known under `source`.
     """
     table = _table(model, source)
-    shapes = _shapes(model, _inputs(model, table, tensors))
+    shapes = _shapes(model, table, tensors)
     return traverse_util.unflatten_dict(from_source(table, shapes, tensors))
 
 
@@ -54,36 +70,98 @@ def export_weights(
     return to_source(_table(model, target), traverse_util.flatten_dict(dict(variables)))
 
 
+def sources(model: nn.Module) -> list[str]:
+    """Libraries whose names for `model` are known."""
+    known = []
+    for source in _tables(model):
+        try:
+            _table(model, source)
+        except UsageError:  # the family is known there, this network is not
+            continue
+        known.append(source)
+    return known
+
+
+def shared_names(model: nn.Module, tensors: Mapping[str, np.ndarray], source: str) -> int:
+    """How many leaves of `model` have a tensor under the name that `source` gives them."""
+    table = _table(model, source)
+    names = set(renumbered(tensors, table.numbered).values())
+    return sum(source_name(table, path)[0] in names for path in _shapes(model, table, tensors))
+
+
+def head_size(model: nn.Module, tensors: Mapping[str, np.ndarray], source: str) -> int | None:
+    """How many classes the tensors of a model like `model` tell apart; None without a head."""
+    return _axis(_table(model, source), ("params", "head", "kernel"), 1, tensors)
+
+
+def input_channels(model: nn.Module, tensors: Mapping[str, np.ndarray], source: str) -> int:
+    """Channels of the images that the tensors of a model like `model` expect."""
+    return _channels(_table(model, source), _initialised(model, _image(model, RGB)), tensors)
+
+
+RGB = 3
+
+
+def _channels(table: Table, shapes: Mapping[Path, Shape], tensors: Mapping[str, np.ndarray]) -> int:
+    """Channels of input, as the first convolution has them."""
+    for path, shape in shapes.items():
+        if path[-1] == "kernel" and len(shape) == 4 and shape[2] == RGB:
+            return _axis(table, path, 2, tensors) or RGB
+    return RGB
+
+
+def _axis(table: Table, path: Path, axis: int, tensors: Mapping[str, np.ndarray]) -> int | None:
+    """Length of an axis of our leaf `path` in the source's tensor; None if there is no such."""
+    names = {ours: theirs for theirs, ours in renumbered(tensors, table.numbered).items()}
+    name, leaf = source_name(table, path)
+    shape = tensors[names[name]].shape if name in names else ()
+    place = axis if leaf.axes is None else leaf.axes.index(axis)
+    return shape[place] if place < len(shape) else None
+
+
+def _tables(model: nn.Module) -> Mapping[str, Any]:
+    module = f"{__name__}.{type(model).__module__.rpartition('.')[2]}"
+    return importlib.import_module(module).TABLES if importlib.util.find_spec(module) else {}
+
+
 def _table(model: nn.Module, source: str) -> Table:
-    family = type(model).__module__.rpartition(".")[2]
-    module = f"{__name__}.{family}"
-    tables = importlib.import_module(module).TABLES if importlib.util.find_spec(module) else {}
+    tables = _tables(model)
     if source not in tables:
         known = ", ".join(tables) or "none"
+        family = type(model).__module__.rpartition(".")[2]
         raise UsageError(f"no names of {family} models are known for {source!r}; known: {known}")
     table = tables[source]
     return table if isinstance(table, Table) else table(model)
 
 
-def _inputs(
+def _shapes(
     model: nn.Module, table: Table, tensors: Mapping[str, np.ndarray]
-) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """What the model can be initialised with: its own word, the table's, or an RGB image."""
-    own = getattr(model, "example_inputs", None)
-    if own is not None:
-        return own()
-    shape = _image_shape(model) if table.example is None else table.example(tensors)
-    return (jax.ShapeDtypeStruct((1, *shape), jnp.float32),)
+) -> dict[Path, Shape]:
+    """Shapes of every leaf, for inputs such as the tensors expect.
+
+    Inputs are those that the model itself names, else those of the table, else an image.
+    """
+    if hasattr(model, "example_inputs"):
+        return _initialised(model, *model.example_inputs())
+    if table.example is not None:
+        return _initialised(model, _batch_of_one(table.example(tensors)))
+    shapes = _initialised(model, _image(model, RGB))
+    channels = _channels(table, shapes, tensors)
+    return shapes if channels == RGB else _initialised(model, _image(model, channels))
 
 
-def _image_shape(model: nn.Module) -> Shape:
-    """An RGB image; its side matters only to a model that has an `image_size`."""
+def _image(model: nn.Module, channels: int) -> jax.ShapeDtypeStruct:
+    """An image; its side matters only to a model that has an `image_size`."""
     size = getattr(model, "image_size", 224)
-    return (size, size, 3) if isinstance(size, int) else (*size, 3)
+    height, width = (size, size) if isinstance(size, int) else size
+    return _batch_of_one((height, width, channels))
 
 
-def _shapes(model: nn.Module, inputs: tuple[jax.ShapeDtypeStruct, ...]) -> dict[Path, Shape]:
-    """Shapes of every leaf of a model that reads such inputs."""
+def _batch_of_one(shape: Shape) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+
+
+def _initialised(model: nn.Module, *inputs: jax.ShapeDtypeStruct) -> dict[Path, Shape]:
     tree = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), *inputs)
     leaves: dict[Path, Any] = traverse_util.flatten_dict(tree)
     return {path: leaf.shape for path, leaf in leaves.items()}

@@ -35,17 +35,19 @@ def test_diff_shows_every_disagreement():
 
 
 def test_only_the_head_is_fresh():
-    template = {"params": {"head": {"kernel": np.zeros((4, 7))}, "stem": {"kernel": np.zeros(2)}}}
-    tree, fresh = surgery.fresh_head(OLD, template)
+    stem = jax.ShapeDtypeStruct((2,), np.float64)
+    template = {"params": {"head": {"kernel": np.zeros((4, 7))}, "stem": {"kernel": stem}}}
+    tree, fresh = surgery.adapt(OLD, template)
     assert fresh == ("params/head/kernel",)
     np.testing.assert_array_equal(tree["params"]["stem"]["kernel"], np.ones(2))
     np.testing.assert_array_equal(tree["params"]["head"]["kernel"], np.zeros((4, 7)))
 
 
 def test_a_difference_elsewhere_is_not_papered_over():
-    template = {"params": {"head": {"kernel": np.zeros((4, 7))}, "stem": {"kernel": np.zeros(5)}}}
+    stem = jax.ShapeDtypeStruct((5,), np.float64)
+    template = {"params": {"head": {"kernel": np.zeros((4, 7))}, "stem": {"kernel": stem}}}
     with pytest.raises(UsageError, match=r"stem/kernel is float64\[2\], expected float64\[5\]"):
-        surgery.fresh_head(OLD, template)
+        surgery.adapt(OLD, template)
 
 
 def test_count():

@@ -1,0 +1,80 @@
+"""Checkpoints at addresses that are no local path, such as `gs://bucket/run`.
+
+Orbax reaches only the storage that TensorStore knows. Here any file system that `etils.epath` can
+address will do: a directory is written and checked locally and copied whole, its manifest last, so
+that an interrupted copy does not look like a checkpoint.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from checkpoints import manifest
+from zoo.errors import UsageError
+
+
+def is_remote(address: str | os.PathLike[str]) -> bool:
+    """Whether an address names a file system, as in `gs://bucket/run`."""
+    return "://" in os.fspath(address)
+
+
+def of_run(address: str, step: int | None) -> str:
+    """The checkpoint of a step of a run, or its newest; the address itself if it is no run's.
+
+    Raises:
+        UsageError: the run has no such checkpoint.
+    """
+    folder = path(address) / "steps"
+    if not folder.is_dir():
+        return address
+    found = {int(p.name): p for p in folder.iterdir() if p.name.isdecimal()}
+    whole = {n: str(p) for n, p in found.items() if (p / manifest.NAME).exists()}
+    wanted = max(whole, default=None) if step is None else step
+    if wanted not in whole:
+        held = ", ".join(map(str, sorted(whole))) or "none"
+        raise UsageError(f"The run {address!r} has no checkpoint of step {wanted}; it has {held}.")
+    return whole[wanted]
+
+
+@contextmanager
+def copied(address: str | os.PathLike[str]) -> Iterator[Path]:
+    """A local directory with the content of an address, as long as the block lasts.
+
+    Raises:
+        UsageError: nothing is there.
+    """
+    source = path(address)
+    if not source.is_dir():
+        raise UsageError(f"There is no checkpoint directory {os.fspath(address)!r}.")
+    with tempfile.TemporaryDirectory() as folder:
+        _copy(source, Path(folder))
+        yield Path(folder)
+
+
+def upload(directory: Path, address: str | os.PathLike[str]) -> None:
+    """Copies a checkpoint to an address, its manifest at the end."""
+    target = path(address)
+    if target.exists():
+        target.rmtree()
+    _copy(directory, target, but=manifest.NAME)
+    (target / manifest.NAME).write_bytes((directory / manifest.NAME).read_bytes())
+
+
+def path(address: str | os.PathLike[str]) -> Any:
+    """The address as `etils.epath.Path`, which acts like `pathlib.Path`."""
+    from etils import epath
+
+    return epath.Path(os.fspath(address))
+
+
+def _copy(source: Any, target: Any, but: str | None = None) -> None:
+    """Copies files and folders below `source` into `target`."""
+    target.mkdir(parents=True, exist_ok=True)
+    for part in source.iterdir():
+        if part.is_dir():
+            _copy(part, target / part.name)
+        elif part.name != but:
+            (target / part.name).write_bytes(part.read_bytes())

@@ -1,0 +1,95 @@
+"""Models that people published on the Hugging Face hub in timm's form.
+
+A repository holds `config.json`, which names the architecture and the preprocessing, and
+`model.safetensors` or `pytorch_model.bin`.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import zoo
+from checkpoints import hub
+from checkpoints.card import Card
+from checkpoints.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from zoo.errors import UsageError
+
+PREFIX = "hf-hub:"
+FILES = ("model.safetensors", "pytorch_model.bin")
+_OURS = {"img_size": "image_size"}  # arguments of timm's constructors, by our names
+_KNOWN = ("num_classes", "in_chans", "global_pool")
+
+
+def card(identifier: str) -> Card:
+    """The card of `hf-hub:owner/name`, or of `hf-hub:owner/name@revision`.
+
+    Raises:
+        UsageError: no such repository, it cannot be reached, or it holds no model of the zoo.
+    """
+    repo, _, revision = identifier.removeprefix(PREFIX).partition("@")
+    path, _ = hub.fetch(repo, "config.json", revision or None)
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        details = {**config, **config.get("pretrained_cfg", {})}
+        architecture = config["architecture"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"config.json of {repo} is not that of a timm model: {error!r}."
+        ) from error
+    overrides = _overrides(architecture, config.get("model_args") or {})
+    zoo.create_model(architecture, **overrides)  # says what is wrong with them
+    return Card(
+        name=identifier.removeprefix(PREFIX),
+        architecture=architecture,
+        overrides=overrides,
+        num_classes=config.get("num_classes", details.get("num_classes")),
+        class_names=_class_names(config, details),
+        preprocess=_preprocess(details),
+        source={
+            "kind": "hub",
+            "repo": repo,
+            "revision": revision or None,
+            "file": _file(repo, revision or None),
+            "sha256": None,
+        },
+        format="timm",
+        license=details.get("license"),
+    )
+
+
+def _overrides(architecture: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    if unknown := [name for name in arguments if name not in (*_OURS, *_KNOWN)]:
+        raise UsageError(
+            f"the model was built as {architecture}({unknown[0]}={arguments[unknown[0]]!r}), which "
+            "this zoo does not translate; build it with `zoo.create_model` and use "
+            "`checkpoints.import_weights`."
+        )
+    return {_OURS[name]: value for name, value in arguments.items() if name in _OURS}
+
+
+def _preprocess(details: Mapping[str, Any]) -> Preprocess:
+    channels, height, _ = details.get("input_size") or (3, 224, 224)
+    found = Preprocess(
+        image_size=height,
+        crop_pct=float(details.get("crop_pct") or 0.875),
+        interpolation=details.get("interpolation") or "bicubic",
+        mean=tuple(details.get("mean") or IMAGENET_MEAN),
+        std=tuple(details.get("std") or IMAGENET_STD),
+    )
+    return found if channels == found.channels else found.with_channels(channels)
+
+
+def _class_names(config: Mapping[str, Any], details: Mapping[str, Any]) -> tuple[str, ...] | None:
+    names = config.get("label_names") or details.get("label_names")
+    return tuple(names) if names and len(names) == config.get("num_classes") else None
+
+
+def _file(repo: str, revision: str | None) -> str:
+    """The safetensors file if there is one."""
+    try:
+        hub.fetch(repo, FILES[0], revision)
+    except UsageError as error:
+        if not hub.is_absent(error):
+            raise
+        return FILES[1]
+    return FILES[0]

@@ -134,9 +134,7 @@ def _table(model: nn.Module, source: str) -> Table:
     return table if isinstance(table, Table) else table(model)
 
 
-def _shapes(
-    model: nn.Module, table: Table, tensors: Mapping[str, np.ndarray]
-) -> dict[Path, Shape]:
+def _shapes(model: nn.Module, table: Table, tensors: Mapping[str, np.ndarray]) -> dict[Path, Shape]:
     """Shapes of every leaf, for inputs such as the tensors expect.
 
     Inputs are those that the model itself names, else those of the table, else an image.

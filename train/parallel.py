@@ -3,6 +3,7 @@
 Data parallelism: every device holds the whole state and an equal share of each batch.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -81,8 +82,8 @@ def check_divisible(batch_size: int, devices: int) -> None:
 def _with_jit(step: Callable[..., Any], mesh: Mesh) -> Any:
     everywhere, split = NamedSharding(mesh, P()), NamedSharding(mesh, P(AXIS))
     compiled = jax.jit(
-        step,
-        in_shardings=(everywhere, split, everywhere),
+        _with_key_apart(step),
+        in_shardings=(everywhere, everywhere, split, everywhere),
         out_shardings=(everywhere, everywhere),
         donate_argnums=0,
     )
@@ -92,16 +93,35 @@ def _with_jit(step: Callable[..., Any], mesh: Mesh) -> Any:
 def _with_shard_map(step: Callable[..., Any], mesh: Mesh) -> Any:
     # check_vma=False: otherwise gradients of replicated parameters arrive already summed.
     mapped = jax.shard_map(
-        step, mesh=mesh, in_specs=(P(), P(AXIS), P()), out_specs=(P(), P()), check_vma=False
+        _with_key_apart(step),
+        mesh=mesh,
+        in_specs=(P(), P(), P(AXIS), P()),
+        out_specs=(P(), P()),
+        check_vma=False,
     )
     return _over_mesh(jax.jit(mapped, donate_argnums=0), mesh)
+
+
+def _with_key_apart(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Takes the fields of the state without its key, to donate them, and the key beside them.
+
+    The usual third argument of a step is the state's own key, and what is donated cannot be given
+    a second time.
+    """
+
+    def apart(fields: dict[str, Any], own: Any, batch: Any, key: Any) -> Any:
+        return step(TrainState(**fields, key=own), batch, key)
+
+    return apart
 
 
 def _over_mesh(compiled: Callable[..., Any], mesh: Mesh) -> Any:
     def run(state: TrainState, batch: Any, key: Any) -> Any:
         if getattr(state.step, "sharding", None) != NamedSharding(mesh, P()):
             state, key = replicate((state, key), mesh)
-        return compiled(state, place(batch, mesh), key)
+        fields = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+        own = fields.pop("key")
+        return compiled(fields, own, place(batch, mesh), key)
 
     return run
 

@@ -75,6 +75,17 @@ def test_the_same_images_are_learnt(model, variables, batches):
     assert int(state.step) == 100
 
 
+@pytest.mark.parametrize("how", HOW)
+def test_a_step_may_draw_from_the_key_of_its_state(how, key, batches):
+    shape = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
+    curves = []
+    for rate in (0.0, 0.9):
+        model = zoo.create_model("resnet8", stage_sizes=(1, 1), width=8, drop_path=rate)
+        curves.append(losses(model, zoo.init_variables(model, key, shape), batches, how)[0])
+    assert np.isfinite(curves).all()
+    assert curves[0][1:] != curves[1][1:]
+
+
 def test_average_of_parameters_follows_its_formula(model, variables, batches):
     averaged = losses(model, variables, batches[:1], "jit", ema=0.9)[1]
     plain = losses(model, variables, batches[:1], "jit")[1]

@@ -79,14 +79,16 @@ def fresh_model(config: Config, data: Dataset) -> Start:
     if config.model is None:
         raise UsageError("`model` or `weights` is needed; `zoo list` and `zoo weights` show them")
     classes = len(data.class_names)
-    model = zoo.create_model(config.model, num_classes=classes, **_dtype(config))
     preprocess = default_preprocess(config, data)
     side, channels = preprocess.image_size, preprocess.channels
+    overrides = _fixed_size(zoo.create_model(config.model), side)
+    model = zoo.create_model(config.model, num_classes=classes, **overrides, **_dtype(config))
     images = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
     variables = zoo.init_variables(model, init_key(config), images)
     card = Card(
         name=config.model,
         architecture=config.model,
+        overrides=overrides,
         num_classes=classes,
         class_names=tuple(data.class_names),
         preprocess=preprocess,
@@ -138,6 +140,11 @@ def _catalogue_size(config: Config) -> int:
             f"{SMALL} pixels have no usual size there; give one, as in `image_size=32`"
         )
     return size
+
+
+def _fixed_size(model: nn.Module, side: int) -> dict[str, Any]:
+    """What tells a network with positions of its own, such as a transformer, the images' side."""
+    return {"image_size": side} if hasattr(model, "image_size") else {}
 
 
 def _dtype(config: Config) -> dict[str, Any]:

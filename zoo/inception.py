@@ -21,9 +21,11 @@ from jaxtyping import Array, Float
 
 from zoo.errors import UsageError
 from zoo.layers.conv import Conv
+from zoo.layers.head import linear_head
 from zoo.layers.initializers import LECUN_UNIFORM, ZEROS
 from zoo.layers.norm import BatchNorm
 from zoo.layers.pool import adaptive_avg_pool, avg_pool, max_pool
+from zoo.layers.size import require_size
 
 ModuleFactory = Callable[..., Any]
 
@@ -242,12 +244,9 @@ class Inception(nn.Module):
     def setup(self) -> None:
         if self.aux_heads and self.aux_cls is None:
             raise UsageError("`aux_heads=True`, but this network knows none; leave it out.")
-        if self.num_classes is None:
-            return
         self.dropout = nn.Dropout(self.drop_rate)
-        _, dense = _factories(self.norm, False, self.dtype)
-        self.head = dense(self.num_classes)
-        if self.aux_heads and self.aux_cls is not None:
+        self.head = linear_head(self.num_classes, self.dtype)
+        if self.aux_heads and self.aux_cls is not None and self.num_classes is not None:
             self.auxiliary = [
                 self.aux_cls(self.num_classes, self.norm, self.aux_drop_rate, self.dtype)
                 for _ in self.aux_taps
@@ -274,14 +273,14 @@ class Inception(nn.Module):
             raise UsageError(
                 "no auxiliary logits: build the model with `aux_heads=True` and classes"
             )
-        _require(images, self.aux_smallest, "auxiliary heads")
+        require_size(images, self.aux_smallest, "auxiliary heads")
         pyramid = self.features(images, train=train)
         return self._classify(pyramid, train), *self._auxiliary(pyramid, train)
 
     @nn.compact
     def features(self, images: Float[Array, "b h w c"], *, train: bool) -> dict[str, Array]:
         """Output of the stem, of every stage and tap, (b, h, w, c), and "pooled", (b, c)."""
-        _require(images, self.smallest, "this network")
+        require_size(images, self.smallest)
         conv, unit = partial(Conv, dtype=self.dtype), _factories(self.norm, train, self.dtype)[0]
         pool = partial(_pool, count_padding=self.count_padding)
         wrap = nn.remat if self.remat else lambda block: block
@@ -310,15 +309,6 @@ class Inception(nn.Module):
     def _auxiliary(self, pyramid: dict[str, Array], train: bool) -> list[Array]:
         heads = zip(self.auxiliary, self.aux_taps, strict=True)
         return [head(pyramid[tap], train=train) for head, tap in heads]
-
-
-def _require(images: Array, smallest: int, what: str) -> None:
-    height, width = images.shape[1:3]
-    if min(height, width) < smallest:
-        raise UsageError(
-            f"`images` must be at least {smallest}x{smallest} pixels for {what}, "
-            f"got {height}x{width}; enlarge them."
-        )
 
 
 # The notation of the tables below.
@@ -672,4 +662,4 @@ INCEPTION_NANO = (
     ),
     ("stage3", (("pool2", _HALF), ("mixed_3a", _v1(48, 48, 96, 16, 32, 32)))),
 )
-inception_nano = partial(Inception, stages=INCEPTION_NANO, smallest=4, num_classes=10)
+inception_nano = partial(Inception, stages=INCEPTION_NANO, smallest=1, num_classes=10)

@@ -24,9 +24,11 @@ from zoo.layers.channel_attention import EfficientChannelAttention, NoAttention,
 from zoo.layers.conv import Conv
 from zoo.layers.drop_path import DropPath
 from zoo.layers.group_norm import GroupNorm
-from zoo.layers.initializers import LECUN_UNIFORM, ZEROS
+from zoo.layers.head import linear_head
+from zoo.layers.initializers import ZEROS
 from zoo.layers.norm import BatchNorm
 from zoo.layers.pool import max_pool
+from zoo.layers.size import require_size
 
 ModuleFactory = Callable[..., Any]
 
@@ -228,22 +230,16 @@ class ResNet(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        if self.num_classes is not None:
-            self.head = nn.Dense(
-                self.num_classes,
-                kernel_init=LECUN_UNIFORM,
-                bias_init=ZEROS,
-                dtype=jnp.promote_types(self.dtype, jnp.float32),
-            )
+        self.head = linear_head(self.num_classes, self.dtype)
 
     def __call__(self, images: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b out"]:
         """Maps normalised NHWC images to logits, or to pooled features without a head."""
-        pooled = self.features(images, train=train)["pooled"]
-        return pooled if self.num_classes is None else self.head(pooled)
+        return self.head(self.features(images, train=train)["pooled"])
 
     @nn.compact
     def features(self, images: Float[Array, "b h w c"], *, train: bool) -> dict[str, Array]:
         """Output of the stem and of every stage, (b, h, w, c), and their mean, "pooled", (b, c)."""
+        require_size(images, 1)
         conv = partial(Conv, dtype=self.dtype)
         norm = partial(self.norm, train=train, dtype=self.dtype)
         block = partial(

@@ -19,9 +19,11 @@ from zoo.layers.average_down import average_down
 from zoo.layers.conv import Conv
 from zoo.layers.drop_path import DropPath
 from zoo.layers.group_norm import GroupNorm
-from zoo.layers.initializers import ZEROS, Initializer
+from zoo.layers.head import linear_head
+from zoo.layers.initializers import Initializer
 from zoo.layers.norm import BatchNorm
 from zoo.layers.pool import max_pool
+from zoo.layers.size import require_size
 from zoo.layers.standardized_conv import StandardizedConv
 
 ModuleFactory = Callable[..., Any]
@@ -170,18 +172,11 @@ class ResNetV2(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        if self.num_classes is not None:
-            self.head = nn.Dense(
-                self.num_classes,
-                kernel_init=Initializer(gain=0.01),
-                bias_init=ZEROS,
-                dtype=jnp.promote_types(self.dtype, jnp.float32),
-            )
+        self.head = linear_head(self.num_classes, self.dtype, Initializer(gain=0.01))
 
     def __call__(self, images: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b out"]:
         """Maps normalised NHWC images to logits, or to pooled features without a head."""
-        pooled = self.features(images, train=train)["pooled"]
-        return pooled if self.num_classes is None else self.head(pooled)
+        return self.head(self.features(images, train=train)["pooled"])
 
     @nn.compact
     def features(self, images: Float[Array, "b h w c"], *, train: bool) -> dict[str, Array]:
@@ -189,6 +184,7 @@ class ResNetV2(nn.Module):
 
         "pooled", (b, c), is the mean of the last one after a final norm and ReLU.
         """
+        require_size(images, 1)
         conv = partial(self.conv_cls, dtype=self.dtype)
         norm = partial(self.norm, train=train, dtype=self.dtype)
         block = nn.remat(self.block_cls) if self.remat else self.block_cls

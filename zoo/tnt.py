@@ -19,6 +19,7 @@ from zoo.errors import UsageError
 from zoo.layers.attention import attend
 from zoo.layers.conv import Conv
 from zoo.layers.drop_path import DropPath
+from zoo.layers.head import linear_head
 from zoo.layers.initializers import LECUN_UNIFORM, NORMAL_002, ZEROS
 from zoo.layers.mlp import Mlp
 from zoo.layers.norm import LayerNorm
@@ -174,18 +175,11 @@ class TNT(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        if self.num_classes is not None:
-            self.head = nn.Dense(
-                self.num_classes,
-                kernel_init=NORMAL_002,
-                bias_init=ZEROS,
-                dtype=jnp.promote_types(self.dtype, jnp.float32),
-            )
+        self.head = linear_head(self.num_classes, self.dtype, NORMAL_002)
 
     def __call__(self, images: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b out"]:
         """Maps normalised NHWC images to logits, or to pooled features without a head."""
-        pooled = self.features(images, train=train)["pooled"]
-        return pooled if self.num_classes is None else self.head(pooled)
+        return self.head(self.features(images, train=train)["pooled"])
 
     @nn.compact
     def features(self, images: Float[Array, "b h w c"], *, train: bool) -> dict[str, Array]:
@@ -264,6 +258,20 @@ def _map(tokens: Float[Array, "b n d"], grid: tuple[int, int]) -> Float[Array, "
 tnt_ti_patch16_224 = partial(TNT, width=192, inner_width=12, heads=3, inner_heads=2)
 tnt_s_patch16_224 = partial(TNT, width=384, inner_width=24, heads=6, inner_heads=4)
 tnt_b_patch16_224 = partial(TNT, width=640, inner_width=40, heads=10, inner_heads=4)
+
+# Not of the paper: for images of 8 to 32 pixels, whose sides a fixed `image_size` must match.
+tnt_nano = partial(
+    TNT,
+    image_size=32,
+    patch_size=4,
+    pixel_stride=1,
+    width=64,
+    inner_width=16,
+    depth=3,
+    heads=4,
+    inner_heads=2,
+    num_classes=10,
+)
 
 # The first published form, which weights under this name expect.
 tnt_s_legacy_patch16_224 = partial(

@@ -260,7 +260,10 @@ def sret_constructor(
         return function.lower(), keywords
     name = SRET_CLASSES[function]
     order = ("image_size", "patch_size", "stride", *SRET_STAGES, *SRET_ARGUMENTS[name])
-    return name, dict(zip((*order, "num_classes"), arguments, strict=False)) | keywords
+    keywords = dict(zip((*order, "num_classes"), arguments, strict=False)) | keywords
+    depth, shared = keywords.pop("depth", (4, 10, 6)), keywords.get("recursive_num", (2, 5, 3))
+    passes = tuple(d // blocks for d, blocks in zip(depth, shared, strict=False))
+    return name, keywords | {"recursions": passes}
 
 
 def sret_permutation(case: dict[str, Any]) -> Callable[[int, int], np.ndarray]:

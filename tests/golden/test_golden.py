@@ -96,6 +96,7 @@ def test_a_constructor_is_read_and_never_evaluated():
                     "head_dims": (32, 32),
                     "slices": (16, 2),
                     "shared_blocks": (1, 2),
+                    "recursions": (4, 5),
                 },
             ),
         ),

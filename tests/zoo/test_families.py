@@ -33,8 +33,8 @@ SmallSReT = partial(
     image_size=(32, 24),
     head_dims=(4, 4),
     heads=(1, 2),
-    depth=(4, 2),
     shared_blocks=(2, 1),
+    recursions=(2, 2),
     slices=(3, 2),
     permuted_slices=(2, 1),
     num_classes=5,
@@ -140,7 +140,8 @@ def test_every_gradient_is_finite_and_not_zero(case):
 
     def loss(params):
         state = {**variables, "params": params}
-        logits, _ = build().apply(state, images, train=True, mutable=["batch_stats"])
+        rngs = {"permutation": jax.random.key(1)}
+        logits, _ = build().apply(state, images, train=True, mutable=["batch_stats"], rngs=rngs)
         return jnp.square(logits - jnp.arange(logits.shape[-1])[None]).mean()
 
     for path, gradient in jax.tree_util.tree_leaves_with_path(
@@ -154,7 +155,10 @@ def test_every_gradient_is_finite_and_not_zero(case):
 def test_statistics_change_in_training_only(case):
     build, variables, images = case
     for train in (True, False):
-        _, updated = build().apply(variables, images, train=train, mutable=["batch_stats"])
+        rngs = {"permutation": jax.random.key(1)}
+        _, updated = build().apply(
+            variables, images, train=train, mutable=["batch_stats"], rngs=rngs
+        )
         moved = [
             not np.array_equal(a, b)
             for a, b in zip(

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.sret import SlicedAttention, SReT, fixed_permutation
+from zoo.sret import SlicedAttention, SReT, fixed_permutation, stacked, unstacked
 
 Small = partial(
     SReT,
     image_size=32,
     head_dims=(4, 4),
     heads=(1, 2),
-    depth=(4, 2),
     shared_blocks=(2, 1),
+    recursions=(2, 2),
     slices=(4, 1),
     permuted_slices=(2, 1),
     num_classes=3,
@@ -90,13 +90,82 @@ def test_blocks_are_shared_and_what_is_between_them_is_not(inputs):
 @pytest.mark.parametrize(
     ("fields", "side", "words"),
     [
-        ({}, 48, r"48x48 pixels do not fit .* 32x32.*image_size=\(48, 48\).*smallest.* 16x16"),
-        ({"image_size": 24}, 24, r"24x24 do not fall into equal slices.*is 16x16"),
+        ({}, 48, r"48x48 pixels do not fit .* 32x32.*image_size=\(48, 48\).*smallest.* 9x9"),
+        ({"image_size": 24}, 24, r"24x24 do not fall into equal slices.*is 9x9"),
+        ({"image_size": 8}, 8, r"8x8 do not fall into equal slices.*is 9x9"),
     ],
 )
 def test_a_wrong_size_is_an_error_with_the_next_step(fields, side, words, key):
     with pytest.raises(zoo.UsageError, match=words):
         zoo.init_variables(Small(**fields), key, jnp.zeros((1, side, side, 3)))
+
+
+def test_the_smallest_size_works(key):
+    images = jax.ShapeDtypeStruct((1, 9, 9, 3), jnp.float32)
+    model = Small(image_size=9)
+    assert jax.eval_shape(partial(model.init, train=False), key, images)
+
+
+def test_training_without_a_stream_of_permutations_is_an_error(inputs):
+    variables, images = inputs
+    train = lambda **fields: Small(**fields).apply(  # noqa: E731
+        variables, images, train=True, mutable=["batch_stats"]
+    )
+    with pytest.raises(zoo.UsageError, match=r"rngs=\{'permutation': key\}"):
+        train()
+    train(permutation=fixed_permutation)
+    train(permuted_slices=(1, 1))
+
+
+def gradients(model, variables, images):
+    def loss(params):
+        rngs = {"permutation": jax.random.key(3)}
+        logits, _ = model.apply(
+            {**variables, "params": params}, images, train=True, mutable=["batch_stats"], rngs=rngs
+        )
+        return jnp.square(logits).mean(), logits
+
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))(variables["params"])
+
+
+@pytest.mark.parametrize("recursions", [(2, 1), (3, 2)])
+def test_the_loop_is_the_plain_form(recursions, inputs, key):
+    """Both slices are permuted somewhere, and a block of three passes may begin with either."""
+    build = partial(Small, recursions=recursions, slices=(4, 2), permuted_slices=(2, 4))
+    images = inputs[1]
+    variables = zoo.init_variables(build(), key, images)
+    loop = stacked(build(), variables)
+    drawn = zoo.init_variables(build(scan=True), key, images)
+    assert jax.tree.map(jnp.shape, drawn) == jax.tree.map(jnp.shape, loop)
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+    close(
+        build(scan=True, remat=True).apply(loop, images, train=False),
+        build().apply(variables, images, train=False),
+    )
+    (value, logits), grads = gradients(build(), variables, images)
+    (loop_value, loop_logits), loop_grads = gradients(build(scan=True), loop, images)
+    close(loop_value, value)
+    close(loop_logits, logits)
+    jax.tree.map(close, unstacked(build(), {"params": loop_grads})["params"], grads)
+
+
+def test_more_recursions_do_not_make_the_loop_longer(key):
+    images = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+
+    def program(recursions):
+        model = Small(scan=True, recursions=(recursions, 2))
+        shapes = jax.eval_shape(partial(model.init, train=False), key, images)
+
+        def loss(params, rng):
+            state = {**shapes, "params": params, "batch_stats": batch_stats}
+            return model.apply(
+                state, jnp.zeros(images.shape), train=True, rngs={"permutation": rng}, mutable=True
+            )[0].sum()
+
+        batch_stats = jax.tree.map(lambda x: jnp.zeros(x.shape), shapes["batch_stats"])
+        return str(jax.make_jaxpr(jax.grad(loss))(shapes["params"], key)).count(" = ")
+
+    assert program(1000) == program(10)
 
 
 def test_names_of_distilled_weights_are_the_same_networks():

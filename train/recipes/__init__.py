@@ -6,6 +6,9 @@ from train.recipes import bags, digits
 RECIPES: dict[str, Config] = {
     "resnet8.digits": digits.RESNET8,
     "resnet20.digits": digits.RESNET20,
+    "inception_nano.digits": digits.INCEPTION_NANO,
+    "tnt_nano.digits": digits.TNT_NANO,
+    "sret_nano.digits": digits.SRET_NANO,
     "resnet8.rendered_digits": digits.RENDERED,
     "hopfield_mil_nano.digit_bags": bags.HOPFIELD_MIL,
     "resnet8.transfer": digits.TRANSFER,

@@ -15,6 +15,15 @@ RESNET8 = Config(
     augment=Augment(rotate=12.0, translate=0.08, scale=0.12, shear=8.0),
 )
 RESNET20 = dataclasses.replace(RESNET8, model="resnet20")
+INCEPTION_NANO = dataclasses.replace(RESNET8, model="inception_nano")
+# Transformers know nothing of neighbours at first: they take longer, and smaller steps.
+TNT_NANO = dataclasses.replace(
+    RESNET8,
+    model="tnt_nano",
+    epochs=100.0,
+    optimization=dataclasses.replace(RESNET8.optimization, learning_rate=2e-3),
+)
+SRET_NANO = dataclasses.replace(TNT_NANO, model="sret_nano")
 # Twenty thousand rendered digits, already turned, bent and thickened by their data set.
 RENDERED = dataclasses.replace(
     RESNET8, dataset="zoo_rendered_digits", epochs=8.0, batch_size=128, augment=Augment()

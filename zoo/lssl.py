@@ -224,12 +224,12 @@ class LSSL(nn.Module):
         return pooled if self.num_classes is None else self.head(pooled)
 
 
-# Tables 1, 2 and 4 and appendix F: width H, states N, channels M, blocks.
-lssl_smnist = partial(LSSL, width=128, state_size=128, depth=6)
+# Tables 1, 2, 4 and 11: width H, states N, channels M, blocks, dropout.
+lssl_smnist = partial(LSSL, width=128, state_size=128, depth=6, dropout=0.2)
 lssl_pmnist = partial(lssl_smnist, permutation_seed=0)
-lssl_scifar = partial(LSSL, width=256, state_size=256, depth=4, channels=4)
-lssl_speech = partial(LSSL, width=256, state_size=128, depth=4, channels=2)
-lssl_bidmc = partial(LSSL, width=128, state_size=128, depth=6, num_classes=1)
+lssl_scifar = partial(LSSL, width=256, state_size=256, depth=4, channels=4, dropout=0.3)
+lssl_speech = partial(LSSL, width=256, state_size=128, depth=4, channels=2, dropout=0.2)
+lssl_bidmc = partial(LSSL, width=128, state_size=128, depth=6, num_classes=1, dropout=0.1)
 
 # "LSSL-f": A, B and the time steps stay as they begin.
 lssl_smnist_f = partial(lssl_smnist, learn="none", learn_dt=False)

@@ -31,8 +31,37 @@ def generalized_bilinear(
     identity = jnp.eye(len(b), dtype=a.dtype)
     right = jnp.concatenate([identity + (1 - alpha) * dt * a, dt * b[:, None]], axis=1)
     with jax.default_matmul_precision("highest"):
-        both = jnp.linalg.solve(identity - alpha * dt * a, right)
+        both = solve(identity - alpha * dt * a, right)
     return both[:, :-1], both[:, -1]
+
+
+@jax.custom_vjp
+def solve(a: Matrix, right: Float[Array, "n k"]) -> Float[Array, "n k"]:
+    """The x of `a @ x = right`; on a CPU under `vmap`, one system after the other.
+
+    jaxlib's batched LU decomposition waits in a thread of XLA's pool for other threads of the same
+    pool. Two at the same time, as in the gradients of two layers, may wait for each other for ever.
+    """
+    return jax.lax.platform_dependent(a, right, cpu=_solve_in_turn, default=jnp.linalg.solve)
+
+
+@jax.custom_batching.sequential_vmap
+def _solve_in_turn(a: Matrix, right: Float[Array, "n k"]) -> Float[Array, "n k"]:
+    return jnp.linalg.solve(a, right)
+
+
+def _solve_forward(a: Matrix, right: Float[Array, "n k"]) -> tuple[Array, tuple[Array, Array]]:
+    x = solve(a, right)
+    return x, (a, x)
+
+
+def _solve_backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    a, x = kept
+    right = solve(a.T, gradient)
+    return -jnp.matmul(right, x.T, precision=jax.lax.Precision.HIGHEST), right
+
+
+solve.defvjp(_solve_forward, _solve_backward)
 
 
 def zero_order_hold(a: Matrix, b: Vector, dt: Step) -> tuple[Matrix, Vector]:

@@ -24,8 +24,8 @@ TIMM = Table(
         Rule("head", "head.fc", HEAD),
     ),
     order=(
-        *("stem", "stages", "blocks", "downsample"),
-        *("stem.conv1", "stem.norm1", "stem.conv2", "stem.norm2"),
+        *("stem.conv", "stem.conv1", "stem.norm1", "stem.conv2", "stem.norm2", "stem.conv3"),
+        *("stages", "blocks", "downsample"),
         *("conv", "norm1", "conv1", "norm2", "conv2", "norm3", "conv3"),
         *("norm", "head", "fc"),
         *("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),

@@ -231,9 +231,17 @@ def _of(source: str) -> Any:
         if source not in tables:
             known = ", ".join(tables) or "none"
             raise UsageError(f"{source!r} has no names for this network; known: {known}")
-        return tables[source]
+        return _fitted(tables[source], model)
 
     return table
+
+
+def _fitted(table: Table, model: Any) -> Table:
+    """The table of a model that may lack the auxiliary heads that released files carry."""
+    if model.aux_heads and model.num_classes is not None:
+        return table
+    heads = (rule.theirs for rule in table.rules if rule.ours.startswith("auxiliary_"))
+    return table._replace(ignored=tuple(dict.fromkeys(h.partition(".")[0] for h in heads)))
 
 
 TABLES = {source: _of(source) for source in ("timm", "torchvision", "keras")}

@@ -79,7 +79,8 @@ class Table(NamedTuple):
             of the parts by name of the whole, from all names that stand in the rules.
         stacked: the opposite: several of the source's tensors by the name, in the rules, of the one
             that they make.
-        ignored: tensors of the source that are no weights: left out on import, not written.
+        ignored: tensors, or modules with all that is in them, that the source keeps and the network
+            does not: left out on import, not written.
         aliases: second names of tensors that the source lists several times, with the first, from
             all first names: compared on import, repeated on export.
     """
@@ -188,7 +189,7 @@ def _unpacked(
     table: Table, shapes: Mapping[Path, Shape], tensors: dict[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Tensors cut and joined as the rules name them, wherever their sizes agree."""
-    tensors = {name: tensor for name, tensor in tensors.items() if name not in table.ignored}
+    tensors = {name: tensor for name, tensor in tensors.items() if not _is_ignored(table, name)}
     for name, (parts, axis) in table.stacked.items():
         found = {part: tensors[part].shape[axis:] for part in parts if part in tensors}
         if [(part, shape[0]) for part, shape in found.items() if shape] == list(parts.items()):
@@ -200,6 +201,12 @@ def _unpacked(
         if name in tensors and len(tensors[name]) == ends[-1]:
             tensors |= zip(parts, np.split(tensors.pop(name), ends[:-1]), strict=True)
     return tensors
+
+
+def _is_ignored(table: Table, name: str) -> bool:
+    return any(
+        f"{name}{table.separator}".startswith(f"{n}{table.separator}") for n in table.ignored
+    )
 
 
 def renumbered(names: Iterable[str], prefixes: Sequence[str]) -> dict[str, str]:

@@ -42,6 +42,31 @@ def test_export_inverts_import(path):
         np.testing.assert_array_equal(exported[key], tensor)
 
 
+@pytest.mark.parametrize("path", [FILES[0], FILES[3]], ids=lambda path: path.stem)
+def test_a_network_without_auxiliary_heads_leaves_those_of_a_file_out(path):
+    case = json.loads(path.read_text())
+    source, name, overrides = runner.parse_constructor(case)
+    assert overrides.pop("aux_heads")
+    tensors = fill.fill_state_dict(case)
+    plain = zoo.create_model(name, **overrides)
+    exported = checkpoints.export_weights(
+        plain, checkpoints.import_weights(plain, tensors, source), source
+    )
+    kept = [n for n in tensors if not n.startswith(("AuxLogits.", "aux1.", "aux2."))]
+    assert list(exported) == kept
+    assert len(kept) < len(tensors)
+    for key in kept:
+        np.testing.assert_array_equal(exported[key], tensors[key])
+    without = {n: tensors[n] for n in kept}
+    with pytest.raises(zoo.UsageError, match=r"- (AuxLogits|aux1)\..*\(missing\)"):
+        checkpoints.import_weights(
+            zoo.create_model(name, aux_heads=True, **overrides), without, source
+        )
+    stray = {"AuxLogits2.conv0.conv.weight": np.zeros(1)}
+    with pytest.raises(zoo.UsageError, match=r"\+ AuxLogits2\.conv0\.conv\.weight"):
+        checkpoints.import_weights(plain, tensors | stray, source)
+
+
 @functools.cache
 def keras_tensors(name):
     """A model, variables whose leaves differ, and the same under Keras's names."""

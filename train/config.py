@@ -35,6 +35,8 @@ class Config:
 
     model: str | None = None
     """Architecture to train from scratch, as in `zoo list`."""
+    genotype: str | None = None
+    """A JSON file with the cells that `model` is built from, for those that take any, as NASNet."""
     weights: str | None = None
     """Pretrained weights to start from: a name of `zoo weights`, a run, a checkpoint directory."""
     dataset: str | None = None

@@ -214,6 +214,7 @@ class Run:
             ema=self.config.ema is not None,
         )
         if saved is not None:
+            _check_same_network(saved, self.start.card)
             abstract = jax.tree.map(
                 lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state_tree(state)
             )
@@ -278,6 +279,16 @@ def _progress(saved: Path, devices: int, reporter: Reporter) -> Progress:
         reporter.say(f"devices: {source['devices']} before, now {devices}")
     reporter.say(f"resuming {saved.parent.parent} at step {int(saved.name)}")
     return Progress(int(saved.name), source["examples"])
+
+
+def _check_same_network(saved: Path, card: Card) -> None:
+    """What is in a file that the config names may have changed since."""
+    there, here = store.read_card(saved).overrides, card.overrides
+    if changed := [n for n in there | here if there.get(n) != here.get(n)]:
+        raise UsageError(
+            f"{saved.parent.parent} holds a network with another `{changed[0]}`; restore what it "
+            "was, or choose another `out`"
+        )
 
 
 @contextlib.contextmanager

@@ -1,8 +1,10 @@
 """From a config to the data, the model and the card of a run: all checked, nothing written."""
 
 import dataclasses
+import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -18,6 +20,7 @@ from train.config import Config
 from train.data import Dataset, evaluation_split, few_shot, load_dataset
 from train.parallel import check_divisible
 from zoo.errors import UsageError
+from zoo.nasnet import genotype_from_json, genotype_to_json
 
 SMALL = 64  # images up to this side are used as they are, in pixels
 
@@ -57,6 +60,8 @@ def load_model(config: Config, data: Dataset) -> Start:
     """The pretrained model of `config.weights` fitted to the classes, or a fresh `config.model`."""
     if config.weights is None:
         return fresh_model(config, data)
+    if config.genotype is not None:
+        raise UsageError("`genotype` goes with `model`: pretrained `weights` have their own cells")
     loaded = checkpoints.load(
         config.weights,
         class_names=data.class_names,
@@ -81,7 +86,8 @@ def fresh_model(config: Config, data: Dataset) -> Start:
     classes = len(data.class_names)
     preprocess = default_preprocess(config, data)
     side, channels = preprocess.image_size, preprocess.channels
-    overrides = _fixed_size(zoo.create_model(config.model), side)
+    plain = zoo.create_model(config.model)
+    overrides = _fixed_size(plain, side) | _genotype(plain, config)
     model = zoo.create_model(config.model, num_classes=classes, **overrides, **_dtype(config))
     images = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
     variables = zoo.init_variables(model, init_key(config), images)
@@ -145,6 +151,30 @@ def _catalogue_size(config: Config) -> int:
 def _fixed_size(model: nn.Module, side: int) -> dict[str, Any]:
     """What tells a network with positions of its own, such as a transformer, the images' side."""
     return {"image_size": side} if hasattr(model, "image_size") else {}
+
+
+def _genotype(model: nn.Module, config: Config) -> dict[str, Any]:
+    """The cells in the file that the config names, as JSON values."""
+    if config.genotype is None:
+        return {}
+    if not hasattr(model, "genotype"):
+        raise UsageError(
+            f"`genotype` is for networks of cells such as nasnet_nano, and `model` {config.model} "
+            "is none; leave it out"
+        )
+    value = _read_json("genotype", Path(config.genotype))
+    return {"genotype": genotype_to_json(genotype_from_json(value))}
+
+
+def _read_json(field: str, path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            f"`{field}` must be a readable file, got {path}: {error.strerror}"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"`{field}` {path} must hold JSON, and does not: {error}") from error
 
 
 def _dtype(config: Config) -> dict[str, Any]:

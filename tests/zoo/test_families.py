@@ -12,6 +12,7 @@ from zoo.inception import AVG, Mixed, Pool, Residual, Unit, branches, conv, fork
 from zoo.layers.group_norm import GroupNorm
 from zoo.layers.local_attention import ela_l
 from zoo.lssl import LSSL
+from zoo.nasnet import NASNet
 from zoo.resnet import BasicBlock, Bottleneck, ResNet
 from zoo.sret import SReT
 from zoo.tnt import TNT, PixelNormProjection, convolve_and_cut
@@ -52,7 +53,27 @@ SMALL_INCEPTION = (
     ),
     ("stage2", (("reduction", Mixed(branches(a=Unit(8, (3, 3), 2), b=Pool("max", 2, 2)))),)),
 )
+# Every kind of operation and input of a cell: strided, projected, reduced, part of the output.
+SMALL_NASNET = {
+    "normal": {
+        "blocks": [
+            {"left": ["sep_3x3", 0], "right": ["identity", 1]},
+            {"left": ["conv_1x3_3x1", 1], "right": ["avg_3x3", 2], "combine": "concat"},
+        ],
+        "outputs": [1, 3],
+    },
+    "reduction": {
+        "blocks": [{"left": ["max_3x3", 0], "right": ["dilated_3x3", 1]}],
+        "outputs": [0, 2],
+    },
+}
 TINY = {
+    "nasnet": (
+        partial(
+            NASNet, SMALL_NASNET, cells=(1, 1), filters=8, stem_width=4, stem_cells=1, num_classes=5
+        ),
+        (33, 26, 3),
+    ),
     "inception": (
         partial(zoo.inception.Inception, SMALL_INCEPTION, smallest=2, num_classes=5),
         (32, 24, 3),

@@ -13,6 +13,7 @@ import flax.linen as nn
 import numpy as np
 
 from checkpoints.convert.rules import DENSE, NORM, Leaf, Rule, Shape, Table
+from zoo.errors import UsageError
 from zoo.layers.hopfield import Hopfield
 
 # Where an association lies in our trees and in the library's.
@@ -115,8 +116,14 @@ def table(model: nn.Module) -> Table:
 
 
 def example(tensors: Mapping[str, np.ndarray]) -> Shape:
-    """One instance, or one step: the first map knows how deep it is."""
-    first = tensors["embed.weight"] if "embed.weight" in tensors else tensors["embed.0.weight"]
+    """One instance, or one step: the first map knows how deep it is.
+
+    Raises:
+        UsageError: there is no first map.
+    """
+    first = tensors.get("embed.weight", tensors.get("embed.0.weight"))
+    if first is None or first.ndim != 2:
+        raise UsageError("`embed.weight` or `embed.0.weight` must be a matrix, and there is none.")
     steps = len(tensors["positions"]) if "positions" in tensors else 1
     return steps, first.shape[1]
 

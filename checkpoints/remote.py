@@ -55,19 +55,38 @@ def copied(address: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def upload(directory: Path, address: str | os.PathLike[str]) -> None:
-    """Copies a checkpoint to an address, its manifest at the end."""
+    """Copies a checkpoint to an address, its manifest at the end.
+
+    Raises:
+        UsageError: something else is there.
+    """
     target = path(address)
     if target.exists():
+        if not (target / manifest.NAME).exists():
+            raise UsageError(
+                f"{os.fspath(address)!r} exists and is not a checkpoint, so it is not overwritten; "
+                "choose a new address, or delete it."
+            )
         target.rmtree()
     _copy(directory, target, but=manifest.NAME)
     (target / manifest.NAME).write_bytes((directory / manifest.NAME).read_bytes())
 
 
 def path(address: str | os.PathLike[str]) -> Any:
-    """The address as `etils.epath.Path`, which acts like `pathlib.Path`."""
+    """The address as `etils.epath.Path`, which acts like `pathlib.Path`.
+
+    Raises:
+        UsageError: no file system of that name is known.
+    """
     from etils import epath
 
-    return epath.Path(os.fspath(address))
+    try:
+        return epath.Path(os.fspath(address))
+    except KeyError as error:
+        raise UsageError(
+            f"{os.fspath(address)!r} is no address of a checkpoint, such as gs://bucket/run; "
+            f"{error} addresses no file system. Download a file by hand and load its path."
+        ) from error
 
 
 def _copy(source: Any, target: Any, but: str | None = None) -> None:

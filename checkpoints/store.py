@@ -30,7 +30,7 @@ from zoo.errors import UsageError
 _CARD, _ARRAYS, _STEPS = "card.json", "arrays", "steps"
 
 
-def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: Card) -> Path:
+def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: Card) -> Path | Any:
     """Writes a checkpoint; an earlier one of that name is replaced, never mixed, never missing.
 
     Where several processes train together, each of them calls this with the same arguments.
@@ -43,7 +43,7 @@ def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: 
         card: description, stored beside the arrays.
 
     Returns:
-        The absolute path of the checkpoint.
+        The absolute path of the checkpoint; of an address its `etils.epath.Path`.
 
     Raises:
         UsageError: the directory holds something else, cannot be written, or the disk is full;
@@ -72,7 +72,7 @@ def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: 
 
 def _save_remotely(
     address: str | os.PathLike[str], variables: Mapping[str, Any], card: Card
-) -> Path:
+) -> Any:
     if jax.process_count() > 1:
         raise UsageError(
             f"Several processes cannot save to {os.fspath(address)!r} together; save to a directory"

@@ -31,12 +31,12 @@ def card(identifier: str) -> Card:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         details = {**config, **config.get("pretrained_cfg", {})}
-        architecture = config["architecture"]
+        architecture, arguments = str(config["architecture"]), dict(config.get("model_args") or {})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
             f"config.json of {repo} is not that of a timm model: {error!r}."
         ) from error
-    overrides = _overrides(architecture, config.get("model_args") or {})
+    overrides = _overrides(architecture, arguments)
     zoo.create_model(architecture, **overrides)  # says what is wrong with them
     return Card(
         name=identifier.removeprefix(PREFIX),
@@ -44,7 +44,7 @@ def card(identifier: str) -> Card:
         overrides=overrides,
         num_classes=config.get("num_classes", details.get("num_classes")),
         class_names=_class_names(config, details),
-        preprocess=_preprocess(details),
+        preprocess=_preprocess(details, arguments.get("in_chans")),
         source={
             "kind": "hub",
             "repo": repo,
@@ -67,8 +67,9 @@ def _overrides(architecture: str, arguments: Mapping[str, Any]) -> dict[str, Any
     return {_OURS[name]: value for name, value in arguments.items() if name in _OURS}
 
 
-def _preprocess(details: Mapping[str, Any]) -> Preprocess:
+def _preprocess(details: Mapping[str, Any], in_channels: int | None) -> Preprocess:
     channels, height, _ = details.get("input_size") or (3, 224, 224)
+    channels = in_channels or channels
     found = Preprocess(
         image_size=height,
         crop_pct=float(details.get("crop_pct") or 0.875),

@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.command, self.path))
         if self.server.refuse:
             self._reply(self.server.refuse)
-        elif match := re.fullmatch(r"/content/(\w+)", self.path):
+        elif match := re.fullmatch(r"/content/([\w.-]+)", self.path):
             self._content(self.server.served[match[1]])
         elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path):
             self._resolve(*match.groups())

@@ -1,0 +1,113 @@
+"""Checkpoints in a file system that is not the machine's own."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from etils import epath
+from etils.epath import backend, gpath
+from fsspec.implementations.memory import MemoryFileSystem
+
+import checkpoints
+import zoo
+from checkpoints import remote
+from zoo.errors import UsageError
+
+
+class Bucket(MemoryFileSystem):
+    """What `gs://` addresses name here: files in memory."""
+
+    cachable = False
+
+    def __init__(self):
+        super().__init__()
+        self.store, self.pseudo_dirs = {}, [""]
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(str(path).removeprefix("gs:/"))
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """A fresh, empty bucket behind `gs://`, without TensorFlow, which would be asked first."""
+    files = Bucket()
+    monkeypatch.setattr(gpath, "_is_tf_installed", lambda: False)
+    monkeypatch.setattr(backend.fsspec_backend, "fs", lambda _: files)
+    return files
+
+
+@pytest.fixture(scope="module")
+def variables():
+    model = zoo.create_model("resnet8", num_classes=3, width=8)
+    image = jax.ShapeDtypeStruct((1, 16, 16, 1), jnp.float32)
+    return zoo.init_variables(model, jax.random.key(5), image)
+
+
+def assert_same(found, expected):
+    jax.tree.map(np.testing.assert_array_equal, found, dict(expected))
+
+
+def test_what_is_saved_there_is_loaded_from_there(bucket, variables, card):
+    address = checkpoints.save("gs://zoo/run/best", variables, card)
+    assert isinstance(address, epath.Path)
+    assert str(address) == "gs://zoo/run/best"
+    assert "/zoo/run/best/manifest.json" in bucket.store
+    for form in ("gs://zoo/run/best", address):
+        loaded = checkpoints.load(form, num_classes=4)
+        assert loaded.card.overrides == card.overrides
+        assert loaded.fresh == ("params/head/bias", "params/head/kernel")
+    assert_same(checkpoints.load(address).variables, variables)
+
+
+def test_an_earlier_checkpoint_is_replaced(bucket, variables, card):
+    checkpoints.save("gs://zoo/a", variables, card)
+    (epath.Path("gs://zoo/a") / "left.over").write_bytes(b"x")
+    doubled = jax.tree.map(lambda x: 2 * x, variables)
+    checkpoints.save("gs://zoo/a", doubled, replace(card, license="mit"))
+    loaded = checkpoints.load("gs://zoo/a")
+    assert loaded.card.license == "mit"
+    assert_same(loaded.variables, doubled)
+    assert "/zoo/a/left.over" not in bucket.store
+
+
+def test_what_holds_something_else_is_not_overwritten(bucket, variables, card):
+    (epath.Path("gs://zoo/photos") / "cat.png").write_bytes(b"x")
+    with pytest.raises(UsageError, match="'gs://zoo/photos' exists and is not a checkpoint"):
+        checkpoints.save("gs://zoo/photos", variables, card)
+    assert list(bucket.store) == ["/zoo/photos/cat.png"]
+
+
+def test_steps_of_a_run(bucket, variables, card):
+    for step in (5, 40):
+        filled = jax.tree.map(lambda x, s=step: jnp.full_like(x, s), variables)
+        checkpoints.save(f"gs://zoo/run/steps/{step:08d}", filled, card)
+
+    def bias(**options):
+        return checkpoints.load("gs://zoo/run", **options).variables["params"]["head"]["bias"][0]
+
+    assert bias() == 40
+    assert bias(step=5) == 5
+    with pytest.raises(UsageError, match="has no checkpoint of step 6; it has 5, 40"):
+        bias(step=6)
+    del bucket.store["/zoo/run/steps/00000040/manifest.json"]  # an interrupted upload
+    assert bias() == 5
+
+
+def test_damage_on_the_way_is_found(bucket, variables, card):
+    checkpoints.save("gs://zoo/a", variables, card)
+    path = next(p for p in bucket.store if "/arrays/params/d/" in p)
+    file = epath.Path(f"gs:/{path}")
+    file.write_bytes(b"!" + file.read_bytes()[1:])
+    with pytest.raises(UsageError, match="is damaged"):
+        checkpoints.load("gs://zoo/a")
+
+
+def test_addresses_of_nothing(bucket):
+    with pytest.raises(UsageError, match="There is no checkpoint directory 'gs://zoo/absent'"):
+        checkpoints.load("gs://zoo/absent")
+    with pytest.raises(UsageError, match=r"'https://x\.org/a' is no address .* such as gs://"):
+        checkpoints.load("https://x.org/a")
+    assert not remote.is_remote("runs/best")

@@ -8,7 +8,7 @@
 """
 
 from checkpoints.card import Card
-from checkpoints.convert import export_weights, import_weights
+from checkpoints.convert import export_weights, import_weights, sources
 from checkpoints.preprocess import Preprocess
 from checkpoints.pretrained import Pretrained, load
 from checkpoints.released import list_weights, weights_info
@@ -23,5 +23,6 @@ __all__ = [
     "list_weights",
     "load",
     "save",
+    "sources",
     "weights_info",
 ]

@@ -22,6 +22,7 @@ COMMANDS = {
     "finetune": ("train.commands.fit", "adapt pretrained weights to a data set"),
     "evaluate": ("train.commands.use", "accuracy and loss of weights on a data set"),
     "predict": ("train.commands.use", "classes of images, with probabilities"),
+    "convert": ("train.commands.convert", "weights to and from the names of other libraries"),
     "doctor": ("train.commands.doctor", "versions, devices, caches; is the installation sound?"),
 }
 

@@ -1,0 +1,150 @@
+"""Mutated files: a clear error or the right arrays; never a crash, a hang, or wrong arrays.
+
+A zip file holds a checksum of every member and our directories hold a manifest, so what they give
+must be right to the bit. Nothing guards the numbers in a bare safetensors or HDF5 file: where no
+hash is published, the structure is all that a reader can check.
+"""
+
+import random
+import shutil
+
+import h5py
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import checkpoints
+from checkpoints import readers, store
+from tests.checkpoints.torch_files import write
+from zoo.errors import UsageError
+
+TENSORS = {
+    "stem/kernel": np.linspace(-1, 1, 108, dtype=np.float32).reshape(3, 3, 3, 4),
+    "stem/bias": np.arange(4, dtype=np.float32),
+    "head/kernel": np.linspace(0, 9, 40, dtype=np.float32).reshape(4, 10),
+    "head/steps": np.arange(5),
+}
+EXACT = ("npz", "pth", "orbax")
+SLACK = 64 << 20
+
+
+def write_h5(path):
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"stem", b"head"]
+        for layer in ("stem", "head"):
+            names = [name for name in TENSORS if name.startswith(layer)]
+            group = file.create_group(layer)
+            group.attrs["weight_names"] = [f"{name}:0".encode() for name in names]
+            for name in names:
+                group[f"{name}:0"] = TENSORS[name]
+    return path
+
+
+@pytest.fixture
+def originals(tmp_path, card):
+    """An intact file of every format, and a directory."""
+    folder = tmp_path / "originals"
+    folder.mkdir()
+    save_file(TENSORS, folder / "x.safetensors")
+    np.savez(folder / "x.npz", **TENSORS)
+    write(folder / "x.pth", dict(TENSORS))
+    write_h5(folder / "x.h5")
+    tree = {"params": {name: jnp.asarray(array) for name, array in TENSORS.items()}}
+    checkpoints.save(folder / "x.orbax", tree | {"batch_stats": {}}, card)
+    return folder
+
+
+def flip(body, rng):
+    place = rng.randrange(len(body))
+    return body[:place] + bytes([body[place] ^ 1 << rng.randrange(8)]) + body[place + 1 :]
+
+
+def flip_at_the_start(body, rng):
+    return flip(body[:400], rng) + body[400:]
+
+
+def truncate(body, rng):
+    return body[: rng.randrange(len(body))]
+
+
+def swap(body, rng):
+    """Two pieces of the same length change places."""
+    length = rng.randint(1, max(1, min(16, len(body) // 4)))
+    first, second = sorted(rng.sample(range(len(body) // length), 2))
+    a, b = first * length, second * length
+    middle = body[a + length : b]
+    return body[:a] + body[b : b + length] + middle + body[a : a + length] + body[b + length :]
+
+
+def overwrite(body, rng):
+    length = rng.randint(1, 8)
+    place = rng.randrange(len(body))
+    return body[:place] + bytes(rng.choices((0, 255, 127), k=length)) + body[place + length :]
+
+
+MUTATIONS = (flip, flip_at_the_start, truncate, swap, overwrite)
+
+
+def mutated(original, target, rng):
+    """A copy with one to three mutations; of a directory, in one of its files."""
+    if original.is_dir():
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(original, target)
+        files = sorted(p for p in target.rglob("*") if p.is_file() and p.stat().st_size > 1)
+        victim = rng.choice(files)
+    else:
+        victim = target
+        shutil.copyfile(original, target)
+    body = victim.read_bytes()
+    for _ in range(rng.randint(1, 3)):
+        body = rng.choice(MUTATIONS)(body, rng) if len(body) > 1 else body
+    victim.write_bytes(body)
+
+
+def read(path):
+    """The tensors of a file or directory."""
+    if not path.is_dir():
+        return readers.read(path)
+    store.read_card(path)
+    abstract = {name: np.zeros(a.shape, jnp.asarray(a).dtype) for name, a in TENSORS.items()}
+    return store.restore(path, {"params": abstract})["params"]
+
+
+def check(path, form):
+    """Whether the file was refused; what is not refused is asserted to be right."""
+    try:
+        found = read(path)
+    except UsageError:
+        return True
+    if form in EXACT:
+        assert set(found) == set(TENSORS)
+        for name, tensor in TENSORS.items():
+            np.testing.assert_array_equal(found[name], tensor)
+    assert all(isinstance(a, np.ndarray) or form == "orbax" for a in found.values())
+    assert sum(a.nbytes for a in found.values()) <= 2 * path.stat().st_size + SLACK
+    return False
+
+
+def fuzz(folder, form, seeds):
+    original, target = folder / f"x.{form}", folder / f"mutated.{form}"
+    assert not check(original, form)
+    refused = 0
+    for seed in seeds:
+        mutated(original, target, random.Random(seed))
+        try:
+            refused += check(target, form)
+        except Exception as error:
+            raise AssertionError(f"seed {seed} of {form}") from error
+    assert refused > len(seeds) // 4
+
+
+@pytest.mark.parametrize("form", ["safetensors", "npz", "pth", "h5", "orbax"])
+def test_mutated_files_are_refused_or_right(originals, form):
+    fuzz(originals, form, range(12))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["safetensors", "npz", "pth", "h5", "orbax"])
+def test_five_hundred_mutated_files_are_refused_or_right(originals, form):
+    fuzz(originals, form, range(100, 200))

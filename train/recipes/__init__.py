@@ -7,6 +7,7 @@ RECIPES: dict[str, Config] = {
     "resnet8.digits": digits.RESNET8,
     "resnet20.digits": digits.RESNET20,
     "inception_nano.digits": digits.INCEPTION_NANO,
+    "nasnet_nano.digits": digits.NASNET_NANO,
     "tnt_nano.digits": digits.TNT_NANO,
     "sret_nano.digits": digits.SRET_NANO,
     "resnet8.rendered_digits": digits.RENDERED,

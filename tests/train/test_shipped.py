@@ -6,6 +6,7 @@ import pytest
 
 import checkpoints
 import train
+from checkpoints import manifest
 
 RELEASED = Path(checkpoints.__file__).parent / "released"
 FAST = ("resnet8.digits",)
@@ -25,6 +26,12 @@ def test_accuracy(name):
     assert found["count"] == loaded.card.metrics["count"]
     assert found["top1"] == pytest.approx(loaded.card.metrics["top1"], abs=2 / found["count"])
     assert found["top1"] >= FLOORS.get(name, 0.98)
+
+
+def test_nothing_lies_beside_them():
+    for directory in RELEASED.iterdir():
+        files = {p.relative_to(directory).as_posix() for p in directory.rglob("*") if p.is_file()}
+        assert files == {*manifest.read(directory)["files"], manifest.NAME}
 
 
 def test_all_of_them_are_small():

@@ -94,7 +94,10 @@ def test_logits(reference, make, library, name, side):
     torch = reference.torch
     theirs.load_state_dict({n: torch.from_numpy(t) for n, t in exported.items()}, strict=True)
     images = fill.uniform(zlib.crc32(name.encode()), (2, side, side, 3)).astype(np.float32)
+    batch = torch.from_numpy(images.transpose(0, 3, 1, 2))
     with torch.no_grad():
-        expected = theirs.double()(torch.from_numpy(images.transpose(0, 3, 1, 2)).double())
+        rounded, expected = theirs(batch), theirs.double()(batch.double())
     logits = jax.jit(lambda v, x: ours.apply(v, x, train=False))(variables, jnp.asarray(images))
-    assert compare.relative(logits, expected) < 1e-5
+    # Where the library's own float32 is off by as much (BiT at 65 pixels: 9e-6), twice that.
+    own = compare.relative(rounded, expected)
+    assert compare.relative(logits, expected) < max(1e-5, 2 * own)

@@ -85,6 +85,7 @@ def test_published_weights_on_a_folder_of_pictures(zoo_process, pictures, golden
             "HF_ENDPOINT": server.endpoint,
             "HF_HOME": str(tmp_path / "hf"),
             "XDG_CACHE_HOME": str(tmp_path / "cache"),
+            "XLA_FLAGS": "",  # a network of this size is worth compiling well
         }
         tune = zoo_process(
             *("finetune", "--weights", "resnet18.a1_in1k", "--dataset", pictures, "--json"),

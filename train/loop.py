@@ -18,7 +18,7 @@ import checkpoints
 from checkpoints import store
 from checkpoints.card import Card, current_versions
 from train import config as configs
-from train import setup
+from train import hosts, setup
 from train.config import Config
 from train.data import Dataset, train_batches
 from train.losses import softmax_cross_entropy
@@ -82,7 +82,7 @@ def fit(config: Config, reporter: Reporter | None = None) -> Result:
     if training.skipped or evaluation.skipped:
         reporter.say(f"broken images left out: {training.skipped + evaluation.skipped}")
     start = setup.load_model(config, training)
-    directory = run_directory(config, reporter.say)
+    directory = Path(hosts.agreed(lambda: str(run_directory(config, reporter.say))))
     run = Run(config, start, training, evaluation, directory, reporter)
     with contextlib.closing(run):
         return run.to_the_end()
@@ -115,8 +115,9 @@ class Run:
         optimizer = make_optimizer(config.optimization, self.steps)
         self.state = self._restore(optimizer, saved)
         self.step = self._compile(optimizer)
-        configs.save(config, directory / "config.json")
-        self.log = MetricsLog(directory, self.progress.step)
+        if hosts.is_first():
+            configs.save(config, directory / "config.json")
+        self.log = MetricsLog(directory, self.progress.step, writes=hosts.is_first())
         self.batches = train_batches(
             training,
             preprocess=start.card.preprocess,
@@ -124,7 +125,7 @@ class Run:
             batch_size=config.batch_size,
             seed=config.seed,
             position=self.progress.examples,
-            shard=(jax.process_index(), jax.process_count()),
+            shard=hosts.shard(),
             threads=config.threads,
         )
 
@@ -150,28 +151,45 @@ class Run:
                     window = []
                 self.reporter.advance(self.progress.step)
                 if self._due(self.config.save_every):
+                    self._require_finite(found["loss"])
                     self._save(metrics)
-                if received and self.progress.step < self.steps:
+                if (signal_number := self._signalled(received)) and not self._is_over():
+                    self._require_finite(found["loss"])
                     self._save(None)
-                    raise Interrupted(received[0], self.progress.step, self.directory)
+                    raise Interrupted(signal_number, self.progress.step, self.directory)
         metrics = metrics or self._evaluate()
-        plot_curves(self.log.rows, self.directory / "curves.png", title=self.directory.name)
+        if hosts.is_first():
+            plot_curves(self.log.rows, self.directory / "curves.png", title=self.directory.name)
         return Result(self.state, metrics, self.log.rows, self.directory)
 
+    def _is_over(self) -> bool:
+        return self.progress.step >= self.steps
+
     def _due(self, every: int) -> bool:
-        return self.progress.step % every == 0 or self.progress.step == self.steps
+        return self.progress.step % every == 0 or self._is_over()
+
+    def _signalled(self, received: list[int]) -> int:
+        """Number of a signal that asks to stop, or 0; several processes ask each other at times."""
+        number = received[0] if received else 0
+        if jax.process_count() == 1:
+            return number
+        return hosts.largest(number) if self._due(self.config.log_every) else 0
+
+    def _require_finite(self, loss: Any) -> None:
+        """Refuses to go on, or to save, where training has diverged."""
+        if not math.isfinite(loss):
+            raise UsageError(
+                f"the loss became {loss} before step {self.progress.step}; lower "
+                f"`learning_rate` ({self.config.optimization.learning_rate}) or `clip_norm`. "
+                f"Checkpoints up to then are in {self.directory}"
+            )
 
     def _evaluation_due(self) -> bool:
         return self._due(self.config.eval_every or -(-self.steps // 10))
 
     def _row(self, window: list[dict[str, Any]], clock: Clock) -> Row:
         means = {name: float(np.mean([m[name] for m in window])) for name in window[0]}
-        if not math.isfinite(means["loss"]):
-            raise UsageError(
-                f"the loss became {means['loss']} before step {self.progress.step}; lower "
-                f"`learning_rate` ({self.config.optimization.learning_rate}) or `clip_norm`. "
-                f"Checkpoints up to then are in {self.directory}"
-            )
+        self._require_finite(means["loss"])
         step, examples = self.progress
         return {
             "step": step,
@@ -201,8 +219,10 @@ class Run:
 
     def _save(self, metrics: dict[str, float | int] | None) -> None:
         path = store.step_path(self.directory, self.progress.step)
-        checkpoints.save(path, state_tree(self.state), run_card(self, metrics))
-        store.keep(self.directory, KEPT)
+        state = replicate(self.state, self.mesh)  # pmap's knows only the devices of one process
+        checkpoints.save(path, state_tree(state), run_card(self, metrics))
+        if hosts.is_first():
+            store.keep(self.directory, KEPT)
 
     def _restore(self, optimizer: optax.GradientTransformation, saved: Path | None) -> TrainState:
         """The state to go on from, on every device."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from checkpoints.preprocess import Preprocess
+from train import hosts
 from train.parallel import data_mesh, place, replicate
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def evaluate(
     batch_size = -(-batch_size // mesh.size) * mesh.size
     variables = replicate(variables, mesh)
     totals = {"loss": 0.0, "top1": 0.0, "top5": 0.0, "count": 0.0}
-    for batch in eval_batches(data, preprocess=preprocess, batch_size=batch_size):
+    batches = eval_batches(data, preprocess=preprocess, batch_size=batch_size, shard=hosts.shard())
+    for batch in batches:
         sums = _compiled(model)(variables, place(batch, mesh))
         totals = {name: totals[name] + float(sums[name]) for name in totals}
     count = round(totals.pop("count"))

@@ -53,8 +53,11 @@ def parallelize(step: Callable[..., Any], how: str = "jit", *, mesh: Mesh | None
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Puts a copy of every leaf on every device of the mesh."""
-    return jax.device_put(tree, NamedSharding(mesh, P()))
+    """Puts a copy of every leaf on every device of the mesh; all processes hold the same leaves."""
+    everywhere = NamedSharding(mesh, P())
+    if jax.process_count() == 1:
+        return jax.device_put(tree, everywhere)
+    return jax.tree.map(lambda leaf: _on_all_hosts(leaf, everywhere), tree)
 
 
 def place(batch: Any, mesh: Mesh) -> Any:
@@ -63,6 +66,16 @@ def place(batch: Any, mesh: Mesh) -> Any:
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), batch
     )
+
+
+def _on_all_hosts(leaf: Any, everywhere: NamedSharding) -> jax.Array:
+    """As `jax.device_put`, which takes no array of one host to the devices of others."""
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return leaf
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        words = _on_all_hosts(jax.random.key_data(leaf), everywhere)
+        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(leaf))
+    return jax.make_array_from_process_local_data(everywhere, np.asarray(leaf))
 
 
 def check_divisible(batch_size: int, devices: int) -> None:

@@ -26,11 +26,14 @@ class MetricsLog:
     """Rows of a run, appended to metrics.jsonl as they come and to metrics.csv beside it.
 
     Opened for a resumed run it first drops what was logged after `step`, since that is about to
-    be computed again.
+    be computed again. With `writes=False` it only remembers: another process writes.
     """
 
-    def __init__(self, directory: Path, step: int) -> None:
+    def __init__(self, directory: Path, step: int, *, writes: bool = True) -> None:
         self.rows = [row for row in read_rows(directory) if row["step"] <= step]
+        self._writes = writes
+        if not writes:
+            return
         self._jsonl = directory / "metrics.jsonl"
         self._csv = directory / "metrics.csv"
         self._jsonl.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
@@ -41,6 +44,8 @@ class MetricsLog:
     def append(self, row: Row) -> None:
         """Writes a row to both files at once."""
         self.rows.append(row)
+        if not self._writes:
+            return
         with self._jsonl.open("a") as file:
             file.write(json.dumps(row) + "\n")
         with self._csv.open("a", newline="") as file:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from train import hosts
 from train.cli import emit_json, parse
 from train.config import Config
 from train.finetune import Comparison, finetune
@@ -23,6 +24,8 @@ class TrainArguments:
     config: Config = TRAIN
     recipe: str | None = None
     """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
+    distributed: bool = False
+    """Train together with the other processes of a TPU pod, SLURM, Kubernetes or MPI job."""
     json: bool = False
     """Print the result as JSON, alone, on stdout."""
 
@@ -40,6 +43,8 @@ class FinetuneArguments:
     """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
     compare_scratch: bool = False
     """Also train the same network from random weights on the same images."""
+    distributed: bool = False
+    """Train together with the other processes of a TPU pod, SLURM, Kubernetes or MPI job."""
     json: bool = False
     """Print the result as JSON, alone, on stdout."""
 
@@ -47,7 +52,10 @@ class FinetuneArguments:
 def train_command(argv: list[str]) -> None:
     """`zoo train`."""
     arguments = _parse(TrainArguments, "train", argv)
-    result = fit(arguments.config, _reporter(arguments.json))
+    reporter = _reporter(arguments)
+    result = fit(arguments.config, reporter)
+    if not hosts.is_first():
+        return None
     if arguments.json:
         return emit_json({**result.metrics, "directory": str(result.directory)})
     console().print(table(COLUMNS, [_figures("trained", result.metrics)]))
@@ -63,8 +71,10 @@ def finetune_command(argv: list[str]) -> None:
         compare = True
     if arguments.config.weights is None:
         raise UsageError("`--weights` is needed beside `--dataset`; `zoo weights` lists them")
-    reporter = _reporter(arguments.json)
+    reporter = _reporter(arguments)
     found = finetune(arguments.config, compare_scratch=compare, reporter=reporter)
+    if not hosts.is_first():
+        return None
     if arguments.json:
         return emit_json(_comparison(found))
     rows = [_figures("before fine-tuning", found.before), _figures("fine-tuned", found.after)]
@@ -90,8 +100,11 @@ def _last_line(directory: Any) -> None:
     console().print(f"checkpoint, metrics and curves: {directory}", soft_wrap=True, highlight=False)
 
 
-def _reporter(json: bool) -> Reporter:
-    return Reporter(console(stderr=json))
+def _reporter(arguments: TrainArguments | FinetuneArguments) -> Reporter:
+    """Says what a run does; first of all it joins the other processes, of which one speaks."""
+    if arguments.distributed:
+        hosts.join()
+    return Reporter(console(stderr=arguments.json) if hosts.is_first() else None)
 
 
 def _parse(kind: Any, name: str, argv: list[str], default: Any = None) -> Any:

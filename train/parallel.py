@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -72,7 +73,7 @@ def _on_all_hosts(leaf: Any, everywhere: NamedSharding) -> jax.Array:
     """As `jax.device_put`, which takes no array of one host to the devices of others."""
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
         return leaf
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         words = _on_all_hosts(jax.random.key_data(leaf), everywhere)
         return jax.random.wrap_key_data(words, impl=jax.random.key_impl(leaf))
     return jax.make_array_from_process_local_data(everywhere, np.asarray(leaf))

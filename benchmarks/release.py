@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import checkpoints
-from checkpoints import manifest
+from checkpoints import fingerprint, manifest
 
 RELEASED = Path(checkpoints.__file__).parent / "released"
 
@@ -16,8 +16,15 @@ RELEASED = Path(checkpoints.__file__).parent / "released"
 def main(name: str, run: str, recipe: str) -> None:
     """Copies parameters, statistics and card of a run to `checkpoints/released/NAME`."""
     loaded = checkpoints.load(Path(run))
+    images = fingerprint.probe_of(loaded.card)
+    outputs = fingerprint.answer(loaded.model, loaded.variables, images)
     card = dataclasses.replace(
-        loaded.card, name=name, source={"kind": "shipped"}, license="apache-2.0", recipe=recipe
+        loaded.card,
+        name=name,
+        source={"kind": "shipped"},
+        license="apache-2.0",
+        recipe=recipe,
+        fingerprint=fingerprint.of(images, outputs),
     )
     path = checkpoints.save(RELEASED / name, loaded.variables, card)
     forget_place(path)

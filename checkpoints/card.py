@@ -35,12 +35,15 @@ class Card:
         source: where the weights come from; None if unknown. `{"kind": "hub", "repo", "revision",
             "file", "sha256"}`; `{"kind": "url", "url", "sha256"}`, with "sha256_prefix" or "md5"
             where the publisher states those; `{"kind": "manual", "url", "how", "sha256"}` for what
-            only a person can download; `{"kind": "shipped"}`; `{"kind": "run"}`.
+            only a person can download; `{"kind": "file"}`; `{"kind": "shipped"}`; `{"kind":
+            "run"}`. Of weights that were downloaded, "sha256" and the hub's "commit" are those
+            that were seen.
         format: library whose tensor names the source file uses, such as "timm"; None for ours.
         license: SPDX identifier in lower case.
         trained_on: data sets, in words.
         metrics: accuracies as fractions, with what they are of and who measured them.
         parameters: exact number of parameters.
+        fingerprint: what the network answers to a fixed input, see `checkpoints.fingerprint`.
         paper: address of the paper.
         recipe: command that reproduces the weights.
         notes: what else a user should know, as a sentence.
@@ -60,13 +63,14 @@ class Card:
     trained_on: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     parameters: int | None = None
+    fingerprint: dict[str, Any] | None = None
     paper: str | None = None
     recipe: str | None = None
     notes: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name in ("overrides", "source", "metrics", "versions"):
+        for name in ("overrides", "source", "metrics", "fingerprint", "versions"):
             object.__setattr__(self, name, _jsonable(name, getattr(self, name)))
         if self.class_names is not None and self.num_classes != len(self.class_names):
             raise UsageError(
@@ -81,6 +85,13 @@ class Card:
             return self.class_names
         names = _label_set(self.label_set)
         return names if len(names) == self.num_classes else None
+
+    @property
+    def rank(self) -> tuple[float, float] | None:
+        """What the best checkpoint of a run has most of: top-1, then low loss; None if unknown."""
+        if not {"top1", "loss"} <= self.metrics.keys():
+            return None
+        return self.metrics["top1"], -self.metrics["loss"]
 
     def to_json(self) -> str:
         """The card as readable JSON; `Card.from_json` gives back an equal card."""

@@ -9,12 +9,11 @@ import hashlib
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from checkpoints import atomic
+from checkpoints import atomic, patience
 from checkpoints.manifest import sha256 as sha256_of
 from zoo.errors import UsageError
-
-_PATIENCE = 5.0  # seconds until a hub that does not answer counts as unreachable
 
 
 def fetch(
@@ -49,6 +48,12 @@ def fetch(
     return path, digest
 
 
+def commit_of(path: Path) -> str | None:
+    """The commit of the repository that a fetched file is from."""
+    found = re.search(r"/snapshots/([0-9a-f]{40})/", path.as_posix())
+    return found[1] if found else None
+
+
 def is_absent(error: UsageError) -> bool:
     """Whether `fetch` failed because the repository has no such file."""
     from huggingface_hub import errors
@@ -61,24 +66,37 @@ def is_absent(error: UsageError) -> bool:
 
 def _download(repo: str, file: str, revision: str | None) -> tuple[Path, str | None]:
     """Path and announced hash; if the hub cannot be asked, those of an earlier download."""
-    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub import constants, hf_hub_download
 
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES
-    endpoint, announced, reason = _endpoint(), None, None
+    announced, reason = None, None
     if not offline:
         # `hf_hub_download` tries for half a minute before it gives up; this asks once.
-        url = hf_hub_url(repo, file, revision=revision, endpoint=endpoint)
         try:
-            announced = get_hf_file_metadata(url, timeout=_PATIENCE, endpoint=endpoint).etag
+            announced = patience.in_time(lambda: _announced(repo, file, revision))
         except Exception as error:
             reason = error
     local = offline or reason is not None
-    options = {"revision": revision, "endpoint": endpoint, "local_files_only": local}
+    options = {"revision": revision, "endpoint": _endpoint(), "local_files_only": local}
     try:
         path = Path(hf_hub_download(repo, file, **options))
     except Exception as error:
         raise (reason or error.__cause__ or error) from error
     return path, announced or _etag_of(path)
+
+
+def _announced(repo: str, file: str, revision: str | None) -> str | None:
+    """The hash of a file that the hub states, if the host of the content answers too."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.utils import get_session
+
+    endpoint = _endpoint()
+    url = hf_hub_url(repo, file, revision=revision, endpoint=endpoint)
+    found = get_hf_file_metadata(url, timeout=patience.SECONDS, endpoint=endpoint)
+    elsewhere = urlsplit(found.location).netloc != urlsplit(endpoint).netloc
+    if elsewhere and not try_to_load_from_cache(repo, file, revision=found.commit_hash):
+        get_session().head(found.location, timeout=patience.SECONDS)  # whatever it says
+    return found.etag
 
 
 def _etag_of(path: Path) -> str | None:

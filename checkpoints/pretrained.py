@@ -1,12 +1,13 @@
 """One call from a name or a directory to a model with its weights."""
 
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -61,7 +62,7 @@ def load(
     architecture: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     source: str | None = None,
-    step: int | None = None,
+    step: int | Literal["best"] | None = None,
     dtype: DTypeLike | None = None,
     key: Key[Array, ""] | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -78,8 +79,8 @@ def load(
     Args:
         name_or_path: a name of `list_weights()`; a checkpoint or run directory, or an address such
             as `gs://...` of one; a file (safetensors, torch, npz, Keras); or `hf-hub:owner/name`,
-            with `@revision` if wanted. A name comes first, so write `./name` for a directory that
-            is called like one.
+            with `@revision` if wanted. `RUN@120` and `RUN@best` say the step of a run. A name comes
+            first, so write `./name` for a directory that is called like one.
         num_classes: outputs of the head. Another number than the weights have gives a fresh head
             and drops class names and metrics; None keeps what the weights have.
         class_names: the classes wanted, one name each. Others than those of the weights give a
@@ -93,7 +94,8 @@ def load(
             file's name.
         overrides: fields in which a file's model differs from the catalogue's.
         source: library whose tensor names a file uses, as in `"torchvision"`; None to find out.
-        step: of a run, the step whose checkpoint is meant; None for the newest.
+        step: of a run, the step whose checkpoint is meant; "best" for the one with the highest
+            top-1 of those that were evaluated when they were saved; None for the newest.
         dtype: dtype of the computation; parameters keep theirs.
         key: random key of a fresh head; None means `jax.random.key(0)`.
         cache_dir: where downloads and converted weights are kept, so that the second load needs
@@ -114,7 +116,7 @@ def load(
     new_head = _wants_another_head(card, num_classes, class_names)
     if new_head:
         classes = len(class_names) if class_names is not None else num_classes
-        wanted = replace(wanted, num_classes=classes, class_names=None, metrics={})
+        wanted = _changed(wanted, num_classes=classes, class_names=None)
     variables, fresh = _adapted(card, variables, wanted, new_head, key)
     if class_names is not None:
         wanted = replace(wanted, class_names=tuple(class_names))
@@ -138,22 +140,32 @@ def abstract_variables(model: nn.Module, card: Card) -> dict[str, Any]:
     return jax.eval_shape(init, jax.random.key(0), _images(card))
 
 
+def local_directory(name_or_path: str | os.PathLike[str]) -> Path | None:
+    """The checkpoint directory on this machine that `load` would read; None if it reads another."""
+    name, step = _with_step(name_or_path, None)
+    if isinstance(name_or_path, str) and name in released.list_weights():
+        return released.shipped_directory(name)
+    if name.startswith(timm_hub.PREFIX) or remote.is_remote(name) or not Path(name).is_dir():
+        return None
+    return _of_run(Path(name), step)
+
+
 def _stored(
     name_or_path: str | os.PathLike[str],
     file_options: Mapping[str, Any],
-    step: int | None,
+    step: int | Literal["best"] | None,
     cache: Path,
 ) -> tuple[Card, dict[str, Any]]:
     """Card and variables as they are stored, wherever that is."""
-    name, path = os.fspath(name_or_path), Path(name_or_path)
+    name, step = _with_step(name_or_path, step)
     is_name = isinstance(name_or_path, str) and name in released.list_weights()
     shipped = released.shipped_directory(name) if is_name else None
     if is_name and shipped is None:
         return _published(released.weights_info(name), cache)
     if not is_name and name.startswith(timm_hub.PREFIX):
         return _published(timm_hub.card(name), cache)
-    if not is_name and path.is_file():
-        card, tensors = local.load_file(path, **file_options)
+    if not is_name and Path(name).is_file():
+        card, tensors = local.load_file(Path(name), **file_options)
         return card, _on_device(tensors, abstract_variables(create_model(card), card))
     if any(value is not None for value in file_options.values()):
         given = next(name for name, value in file_options.items() if value is not None)
@@ -165,7 +177,21 @@ def _stored(
             return _checkpoint(copy)
     if not _is_path(name_or_path):
         return _published(released.weights_info(name), cache)  # says what is wrong with the name
-    return _checkpoint(_of_run(path, step) if store.steps(path) else path)
+    return _checkpoint(_of_run(Path(name), step))
+
+
+def _with_step(
+    name_or_path: str | os.PathLike[str], step: int | Literal["best"] | None
+) -> tuple[str, int | Literal["best"] | None]:
+    """Takes `RUN@120` and `RUN@best` apart."""
+    name = os.fspath(name_or_path)
+    run, _, wanted = name.rpartition("@")
+    is_step = wanted == "best" or wanted.isdecimal()
+    if step is not None or not run or not is_step or Path(name).exists():
+        return name, step
+    if not remote.is_remote(run) and not store.steps(run):
+        return name, step
+    return run, "best" if wanted == "best" else int(wanted)
 
 
 def _checkpoint(directory: Path) -> tuple[Card, dict[str, Any]]:
@@ -173,19 +199,27 @@ def _checkpoint(directory: Path) -> tuple[Card, dict[str, Any]]:
     return card, store.restore(directory, abstract_variables(create_model(card), card))
 
 
-def _of_run(run: Path, step: int | None) -> Path:
-    """The checkpoint of a step of a run, or its newest."""
-    found = store.latest(run) if step is None else dict(store.steps(run)).get(step)
-    if found is None and step is None:
-        raise UsageError(f"The run {str(run)!r} has no complete checkpoint.")
+def _of_run(path: Path, step: int | Literal["best"] | None) -> Path:
+    """The checkpoint of a step of a run, its best or its newest; the path itself if it is none."""
+    steps = dict(store.steps(path))
+    if not steps:
+        if step is not None:
+            raise UsageError(f"`step` is for runs, and {str(path)!r} is none.")
+        return path
+    if step is None:
+        found, wanted = store.latest(path), "complete checkpoint"
+    elif step == "best":
+        found, wanted = store.best(path), "checkpoint that was evaluated when it was saved"
+    else:
+        held = ", ".join(map(str, steps))
+        found, wanted = steps.get(step), f"checkpoint of step {step}; it has {held}"
     if found is None:
-        held = ", ".join(str(n) for n, _ in store.steps(run))
-        raise UsageError(f"The run {str(run)!r} has no checkpoint of step {step}; it has {held}.")
+        raise UsageError(f"The run {str(path)!r} has no {wanted}.")
     return found
 
 
 def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
-    path = Path(name_or_path)
+    path = Path(_with_step(name_or_path, None)[0])
     is_there = path.is_dir() or store.is_checkpoint(path)
     return is_there or len(path.parts) > 1 or not isinstance(name_or_path, str)
 
@@ -193,25 +227,24 @@ def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
 def _published(card: Card, cache: Path) -> tuple[Card, dict[str, Any]]:
     """Card and variables of published weights: converted once, then from the cache."""
     source = card.source or {}
-    if "manual" in source:
+    if source.get("kind") == "manual":
         raise UsageError(
-            f"{card.name} cannot be downloaded by a program: get it from {source['manual']}, then "
-            f"use `checkpoints.load(path, architecture={card.architecture!r})`."
+            f"{card.name} cannot be downloaded by a program. {source['how']} Then use "
+            f"`checkpoints.load(path, architecture={card.architecture!r})`."
         )
     model = create_model(card)
     abstract = abstract_variables(model, card)
-    name = card.name.replace("/", "--").replace("@", "--")
-    kept = cache / "@".join(filter(None, (name, source.get("revision"))))
+    kept = cache / _file_name(card.name)
     try:
-        kept_source = store.read_card(kept).source or {}
-        if source.get("sha256") in (None, kept_source["sha256"]):
-            return replace(card, source=kept_source), store.restore(kept, abstract)
+        seen = store.read_card(kept).source or {}
+        if _is_of(source, seen):
+            return replace(card, source=seen), store.restore(kept, abstract)
     except UsageError:  # not there yet, damaged, or of an earlier version of the architecture
         pass
-    path, sha256 = _fetched(source, cache)
+    path, seen = _fetched(source, cache)
     tensors = import_weights(model, readers.read(path), source=card.format or "timm")
     variables = _on_device(tensors, abstract)
-    card = replace(card, source={**source, "sha256": sha256}, versions=current_versions())
+    card = replace(card, source={**source, **seen}, versions=current_versions())
     try:
         store.save(kept, variables, card)
     except UsageError as error:
@@ -219,10 +252,30 @@ def _published(card: Card, cache: Path) -> tuple[Card, dict[str, Any]]:
     return card, variables
 
 
-def _fetched(source: Mapping[str, Any], cache: Path) -> tuple[Path, str]:
+def _is_of(source: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
+    """Whether weights that were fetched once are those that the source means now."""
+    same_content = source.get("sha256") in (None, seen.get("sha256"))
+    revision = source.get("revision")
+    return same_content and revision in (None, seen.get("revision"), seen.get("commit"))
+
+
+def _file_name(name: str) -> str:
+    """A name for a directory of the cache, whatever a hub or a user calls a revision."""
+    return re.sub(r"[^\w.@-]", "--", name).lstrip(".")
+
+
+def _fetched(source: Mapping[str, Any], cache: Path) -> tuple[Path, dict[str, str]]:
+    """The file of a source, and what was seen of it."""
     if "url" in source:
-        return download.fetch_url(source["url"], cache / "downloads", source.get("sha256"))
-    return hub.fetch(source["repo"], source["file"], source.get("revision"), source.get("sha256"))
+        path, sha256 = download.fetch_url(
+            source["url"], cache / "downloads", source.get("sha256"), source.get("md5")
+        )
+        return path, {"sha256": sha256}
+    path, sha256 = hub.fetch(
+        source["repo"], source["file"], source.get("revision"), source.get("sha256")
+    )
+    commit = hub.commit_of(path)
+    return path, {"sha256": sha256} | ({"commit": commit} if commit else {})
 
 
 def _on_device(tensors: Mapping[str, Any], abstract: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,7 +297,12 @@ def _resized(card: Card, image_size: int | None, in_channels: int | None) -> Car
         preprocess = preprocess.with_channels(in_channels)
     if preprocess == card.preprocess:
         return card
-    return replace(card, preprocess=preprocess, overrides=overrides, metrics={})
+    return _changed(card, preprocess=preprocess, overrides=overrides)
+
+
+def _changed(card: Card, **fields: Any) -> Card:
+    """The card of another network than the one whose figures and answers are known."""
+    return replace(card, **fields, metrics={}, fingerprint=None)
 
 
 def _adapted(

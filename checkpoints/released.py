@@ -9,8 +9,10 @@ import fnmatch
 import functools
 import importlib.resources
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import zoo
 from checkpoints import store
@@ -42,6 +44,38 @@ def shipped_directory(name: str) -> Path | None:
     return _shipped().get(name)
 
 
+def record(card: Card, fingerprint: dict[str, Any]) -> None:
+    """Adds a fingerprint to a published row, and fixes the file that it was computed from.
+
+    Args:
+        card: of weights that were downloaded; its source says which commit and content was seen.
+        fingerprint: see `checkpoints.fingerprint`.
+
+    Raises:
+        UsageError: the catalogue cannot be written.
+    """
+    path, seen = _package() / _CATALOGUE, card.source or {}
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    for row in rows:
+        if row["name"] == card.name:
+            row["fingerprint"] = fingerprint
+            row["source"] |= {"sha256": seen["sha256"]}
+            row["source"] |= {"revision": seen["commit"]} if "commit" in seen else {}
+    partial = path.with_name(f".{_CATALOGUE}.partial")
+    try:
+        partial.write_text(as_text(rows), encoding="utf-8")
+        partial.rename(path)
+    except OSError as error:
+        raise UsageError(f"The catalogue {str(path)!r} cannot be written: {error}.") from error
+    _published.cache_clear()
+
+
+def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The catalogue as it is stored: JSON, one row a line."""
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    return f"[\n{lines}\n]\n"
+
+
 def _unknown(name: str) -> UsageError:
     names = list_weights()
     if tags := [known for known in names if known.startswith(f"{name}.")]:
@@ -61,6 +95,9 @@ def _package() -> Path:
     return Path(str(importlib.resources.files("checkpoints")))
 
 
+_CATALOGUE = "released.json"
+
+
 @functools.cache
 def _shipped() -> dict[str, Path]:
     folder = _package() / "released"
@@ -71,7 +108,7 @@ def _shipped() -> dict[str, Path]:
 
 @functools.cache
 def _published() -> dict[str, Card]:
-    rows = json.loads((_package() / "released.json").read_text(encoding="utf-8"))
+    rows = json.loads((_package() / _CATALOGUE).read_text(encoding="utf-8"))
     return {row["name"]: _counted(Card.from_dict(row)) for row in rows}
 
 

@@ -7,12 +7,13 @@ that an interrupted copy does not look like a checkpoint.
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from checkpoints import manifest
+from checkpoints.card import Card
 from zoo.errors import UsageError
 
 
@@ -21,8 +22,8 @@ def is_remote(address: str | os.PathLike[str]) -> bool:
     return "://" in os.fspath(address)
 
 
-def of_run(address: str, step: int | None) -> str:
-    """The checkpoint of a step of a run, or its newest; the address itself if it is no run's.
+def of_run(address: str, step: int | Literal["best"] | None) -> str:
+    """The checkpoint of a step of a run, "best" or newest; the address itself if it is no run's.
 
     Raises:
         UsageError: the run has no such checkpoint.
@@ -31,12 +32,18 @@ def of_run(address: str, step: int | None) -> str:
     if not folder.is_dir():
         return address
     found = {int(p.name): p for p in folder.iterdir() if p.name.isdecimal()}
-    whole = {n: str(p) for n, p in found.items() if (p / manifest.NAME).exists()}
-    wanted = max(whole, default=None) if step is None else step
+    whole = {n: p for n, p in found.items() if (p / manifest.NAME).exists()}
+    wanted = _best(whole) if step == "best" else max(whole, default=None) if step is None else step
     if wanted not in whole:
         held = ", ".join(map(str, sorted(whole))) or "none"
-        raise UsageError(f"The run {address!r} has no checkpoint of step {wanted}; it has {held}.")
-    return whole[wanted]
+        raise UsageError(f"The run {address!r} has no checkpoint of step {step}; it has {held}.")
+    return str(whole[wanted])
+
+
+def _best(checkpoints: Mapping[int, Any]) -> int | None:
+    cards = {n: Card.from_json((p / "card.json").read_text()) for n, p in checkpoints.items()}
+    ranked = [(rank, n) for n, card in cards.items() if (rank := card.rank) is not None]
+    return max(ranked)[1] if ranked else None
 
 
 @contextmanager

@@ -60,9 +60,8 @@ def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: 
             atomic.remove_leftovers(target)
             atomic.publish(partial, target)
     except Exception as error:
-        if (trouble := atomic.trouble(error)) is None:
-            raise
-        raise UsageError(f"Could not save the checkpoint {str(target)!r}: {trouble}.") from error
+        _explain(target, error)
+        raise
     finally:
         if _is_first_process():
             shutil.rmtree(partial, ignore_errors=True)
@@ -122,6 +121,27 @@ def read_card(directory: str | os.PathLike[str]) -> Card:
     return Card.from_json((directory / _CARD).read_text(encoding="utf-8"))
 
 
+def rewrite_card(directory: str | os.PathLike[str], card: Card) -> None:
+    """Gives an intact checkpoint another card; its arrays stay as they are, to the byte.
+
+    Raises:
+        UsageError: the checkpoint is damaged or cannot be written.
+    """
+    target = atomic.located(directory).resolve()
+    partial = atomic.partial_name(target, atomic.this_process())
+    leaves = manifest.verify(target)["leaves"]
+    try:
+        shutil.copytree(target, partial, ignore=shutil.ignore_patterns(manifest.NAME))
+        (partial / _CARD).write_text(card.to_json(), encoding="utf-8")
+        manifest.write(partial, leaves)
+        atomic.publish(partial, target)
+    except Exception as error:
+        _explain(target, error)
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def verify(directory: str | os.PathLike[str]) -> None:
     """Checks every byte of a checkpoint.
 
@@ -148,6 +168,16 @@ def steps(run: str | os.PathLike[str]) -> list[tuple[int, Path]]:
     return sorted((int(path.name), path) for path in paths if path.name.isdecimal())
 
 
+def best(run: str | os.PathLike[str]) -> Path | None:
+    """The complete checkpoint of a run whose card has the highest "top1", or None.
+
+    Of equal ones the lowest "loss" counts, then the newest. Checkpoints that were saved without an
+    evaluation, and those whose card is damaged, do not take part.
+    """
+    ranked = [(rank, path) for _, path in steps(run) if (rank := _rank(path)) is not None]
+    return max(ranked, key=lambda pair: (pair[0], pair[1].name))[1] if ranked else None
+
+
 def latest(run: str | os.PathLike[str]) -> Path | None:
     """The newest complete checkpoint of a run, or None; whether it is intact, `verify` tells."""
     complete = (path for _, path in reversed(steps(run)) if manifest.is_complete(path))
@@ -155,19 +185,28 @@ def latest(run: str | os.PathLike[str]) -> Path | None:
 
 
 def keep(run: str | os.PathLike[str], n: int) -> None:
-    """Deletes all but the `n` newest complete checkpoints of a run, and what killed saves left.
+    """Deletes what killed saves left, and of the complete checkpoints all but the `n` newest.
 
-    Only the process that writes the run may call this.
+    The `best` one stays too. Only the process that writes the run may call this.
     """
     if n < 1:
         raise UsageError(f"A run must keep at least 1 checkpoint, got {n}.")
     complete = [step for step, path in steps(run) if manifest.is_complete(path)]
+    spared = best(run)
     for step, path in steps(run):
-        if len(complete) > n and step < complete[-n]:
+        if len(complete) > n and step < complete[-n] and path != spared:
             # Renamed first: a checkpoint that is half deleted must not look like one.
             path.rename(path.with_name(f".{path.name}.old"))
     for leftover in (Path(run) / _STEPS).glob(".*"):
         shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _rank(checkpoint: Path) -> tuple[float, float] | None:
+    """By what a checkpoint is the best of its run; None if it does not take part."""
+    try:
+        return read_card(checkpoint).rank if manifest.is_complete(checkpoint) else None
+    except UsageError:
+        return None
 
 
 def _write(partial: Path, variables: Mapping[str, Any], card: Card) -> None:
@@ -257,6 +296,12 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.disabled = before
+
+
+def _explain(target: Path, error: Exception) -> None:
+    """Raises a `UsageError` instead of an error that the user can mend."""
+    if trouble := atomic.trouble(error):
+        raise UsageError(f"Could not save the checkpoint {str(target)!r}: {trouble}.") from error
 
 
 def _refuse_other_content(target: Path) -> None:

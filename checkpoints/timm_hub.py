@@ -49,8 +49,7 @@ def card(identifier: str) -> Card:
             "kind": "hub",
             "repo": repo,
             "revision": revision or None,
-            "file": _file(repo, revision or None),
-            "sha256": None,
+            **_file(repo, revision or None),
         },
         format="timm",
         license=details.get("license"),
@@ -85,12 +84,14 @@ def _class_names(config: Mapping[str, Any], details: Mapping[str, Any]) -> tuple
     return tuple(names) if names and len(names) == config.get("num_classes") else None
 
 
-def _file(repo: str, revision: str | None) -> str:
-    """The safetensors file if there is one."""
-    try:
-        hub.fetch(repo, FILES[0], revision)
-    except UsageError as error:
-        if not hub.is_absent(error):
-            raise
-        return FILES[1]
-    return FILES[0]
+def _file(repo: str, revision: str | None) -> dict[str, str]:
+    """Name and hash of the safetensors file, or of the torch file if there is no other."""
+    failures = []
+    for file in FILES:
+        try:
+            return {"file": file, "sha256": hub.fetch(repo, file, revision)[1]}
+        except UsageError as error:
+            if error.__cause__ is None:  # it was fetched, and is damaged
+                raise
+            failures.append(error)
+    raise next((error for error in failures if not hub.is_absent(error)), failures[0])

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import zoo
+from checkpoints import released
 from scripts.reference import timm, torchvision
 from zoo.catalogue import CATALOGUE
 
@@ -33,6 +34,8 @@ DATA = {
 }
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+
+RECORDED = ("sha256", "revision")  # of a source, by `zoo verify --record`
 
 # architecture, address, MD5, side, top-1 and top-5 of the table at keras.io/api/applications.
 KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -112,13 +115,23 @@ def main(results: str) -> None:
     rows = [*timm_rows(accuracies), *torchvision_rows(), *keras_rows(), *tnt_rows(), *sret_rows()]
     rows = [row for row in rows if row["architecture"] in order]
     rows.sort(key=lambda row: (order[row["architecture"]], row["name"]))
-    lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
-    (PACKAGE / "released.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    catalogue = PACKAGE / "released.json"
+    keep_recorded(rows, json.loads(catalogue.read_text(encoding="utf-8")))
+    catalogue.write_text(released.as_text(rows), encoding="utf-8")
     names = imagenet_names()
     (PACKAGE / "imagenet1k.txt").write_text("".join(f"{n}\n" for n in names), encoding="utf-8")
     print(
         f"{len(rows)} sets of weights of {len({row['architecture'] for row in rows})} architectures"
     )
+
+
+def keep_recorded(rows: list[dict[str, Any]], known: list[dict[str, Any]]) -> None:
+    """Keeps what `zoo verify --record` has added to the rows, which no table of others states."""
+    recorded = {row["name"]: row for row in known if "fingerprint" in row}
+    for row in rows:
+        if (before := recorded.get(row["name"])) is not None:
+            row["fingerprint"] = before["fingerprint"]
+            row["source"] |= {k: before["source"].get(k) for k in RECORDED if k in row["source"]}
 
 
 def read_accuracies(path: Path) -> dict[tuple[str, int], tuple[float, float]]:

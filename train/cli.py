@@ -4,6 +4,7 @@ import contextlib
 import errno
 import importlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ COMMANDS = {
     "evaluate": ("train.commands.use", "accuracy and loss of weights on a data set"),
     "predict": ("train.commands.use", "classes of images, with probabilities"),
     "convert": ("train.commands.convert", "weights to and from the names of other libraries"),
+    "verify": ("train.commands.verify", "outputs of weights beside what they have to be"),
     "doctor": ("train.commands.doctor", "versions, devices, caches; is the installation sound?"),
 }
 
@@ -54,7 +56,7 @@ def usage() -> str:
 
 def run(name: str, argv: list[str]) -> int:
     """Runs a command; what the user can mend becomes one sentence and exit status 2."""
-    with _one_sentence(name) as status:
+    with _one_sentence(name) as status, _news_of("checkpoints"):
         configure_jax()
         module = importlib.import_module(COMMANDS[name][0])
         getattr(module, f"{name}_command")(argv)
@@ -106,6 +108,20 @@ def _one_sentence(name: str) -> Iterator[list[int]]:
         if signal_number is None:
             raise
         status[0] = _complain(name, str(error), 128 + signal_number)
+
+
+@contextlib.contextmanager
+def _news_of(package: str) -> Iterator[None]:
+    """Shows what a package logs, such as what it took off a file's names, on stderr."""
+    logger, handler = logging.getLogger(package), logging.StreamHandler()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def _complain(name: str, message: str, status: int) -> int:

@@ -144,6 +144,7 @@ class Run:
                 self.progress = Progress(step + 1, examples + self.config.batch_size)
                 window.append(found)
                 clock.count(self.config.batch_size)
+                metrics = None
                 if self._due(self.config.log_every) or self._evaluation_due():
                     row = self._row(window, clock)
                     metrics = self._evaluate() if self._evaluation_due() else None
@@ -289,6 +290,7 @@ def run_card(run: Run, metrics: dict[str, float | int] | None) -> Card:
         },
         trained_on=f"{run.training.name}:{run.training.split}",
         metrics=measured if metrics else {},
+        fingerprint=None,
         versions=current_versions(),
     )
 

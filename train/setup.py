@@ -65,6 +65,7 @@ def load_model(config: Config, data: Dataset) -> Start:
     loaded = checkpoints.load(
         config.weights,
         class_names=data.class_names,
+        image_size=config.image_size,
         key=init_key(config),
     )
     if config.model not in (None, loaded.card.architecture):
@@ -72,11 +73,8 @@ def load_model(config: Config, data: Dataset) -> Start:
             f"`weights` {config.weights} are of {loaded.card.architecture}, not of `model` "
             f"{config.model}; leave `model` out"
         )
-    preprocess = loaded.preprocess
-    if config.image_size is not None:
-        preprocess = dataclasses.replace(preprocess, image_size=config.image_size)
-    card = dataclasses.replace(loaded.card, preprocess=preprocess)
-    return Start(loaded.model.clone(**_dtype(config)), loaded.variables, card, loaded.fresh)
+    model = loaded.model.clone(**_dtype(config))
+    return Start(model, loaded.variables, loaded.card, loaded.fresh)
 
 
 def fresh_model(config: Config, data: Dataset) -> Start:

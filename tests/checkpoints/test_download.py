@@ -1,7 +1,9 @@
 """Files from plain web addresses."""
 
 import hashlib
+import socket
 import threading
+import time
 
 import pytest
 
@@ -38,6 +40,14 @@ def test_wrong_content_is_refused_and_deleted(hub, url, tmp_path, sha256):
     assert fetch_url(url, tmp_path, sha256)[1] == DIGEST
 
 
+def test_an_md5_is_compared_where_the_publisher_states_no_better_hash(hub, url, tmp_path):
+    md5 = hashlib.md5(BODY, usedforsecurity=False).hexdigest()
+    assert fetch_url(url, tmp_path, md5=md5)[1] == DIGEST
+    with pytest.raises(UsageError, match=f"its MD5 is {md5}, expected {'0' * 32}. It was deleted"):
+        fetch_url(url, tmp_path, md5="0" * 32)
+    assert not (tmp_path / NAME).exists()
+
+
 def test_a_broken_connection_is_resumed(hub, url, tmp_path):
     hub.break_after = 70_000
     assert fetch_url(url, tmp_path)[1] == DIGEST
@@ -66,6 +76,26 @@ def test_offline(hub, url, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="HF_HUB_OFFLINE is set; unset it to download"):
         fetch_url(url, tmp_path)
     assert hub.requests == []
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_host_that_does_not_answer(begun, tmp_path, monkeypatch):
+    monkeypatch.setattr("checkpoints.patience.SECONDS", 0.2)
+    if begun:  # by an earlier process
+        (tmp_path / ".x.pth.part").write_bytes(b"half")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        start = time.monotonic()
+        with pytest.raises(UsageError, match=r"x\.pth cannot be reached: .*download it by hand"):
+            fetch_url(f"http://127.0.0.1:{silent.getsockname()[1]}/x.pth", tmp_path)
+    assert time.monotonic() - start < 1
+    assert (tmp_path / ".x.pth.part").exists() == begun
+
+
+def test_progress_is_shown(hub, url, tmp_path, capfd):
+    fetch_url(url, tmp_path)
+    error = capfd.readouterr().err
+    assert NAME in error
+    assert "102k/102k" in error
 
 
 def test_what_cannot_be_had(hub, url, tmp_path):

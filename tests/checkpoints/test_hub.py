@@ -96,7 +96,7 @@ def test_a_hub_that_is_not_there(hub, monkeypatch):
 
 
 def test_a_hub_that_does_not_answer(hub, monkeypatch):
-    monkeypatch.setattr("checkpoints.hub._PATIENCE", 0.2)
+    monkeypatch.setattr("checkpoints.patience.SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         start = time.monotonic()

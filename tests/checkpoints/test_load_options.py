@@ -1,5 +1,6 @@
 """What `checkpoints.load` changes for the asking: size of the images, place, step of a run."""
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -128,11 +129,53 @@ def test_a_step_of_a_run(tmp_path, card):
     model = zoo.create_model("resnet8", num_classes=3, width=8)
     image = jax.ShapeDtypeStruct((1, 16, 16, 1), jnp.float32)
     variables = zoo.init_variables(model, jax.random.key(5), image)
-    for step in (5, 40):
+    for step, top1 in ((5, 0.9), (40, 0.8)):
         filled = jax.tree.map(lambda x, s=step: jnp.full_like(x, s), variables)
-        checkpoints.save(store.step_path(tmp_path, step), filled, card)
-    for options, value in (({}, 40), ({"step": 5}, 5), ({"step": 40}, 40)):
+        evaluated = replace(card, metrics={"top1": top1, "loss": 1.0})
+        checkpoints.save(store.step_path(tmp_path, step), filled, evaluated)
+    for options, value in (({}, 40), ({"step": 5}, 5), ({"step": "best"}, 5)):
         loaded = checkpoints.load(tmp_path, **options)
+        assert loaded.variables["params"]["head"]["bias"][0] == value
+    for which, value in (("5", 5), ("40", 40), ("best", 5)):
+        loaded = checkpoints.load(f"{tmp_path}@{which}")
         assert loaded.variables["params"]["head"]["bias"][0] == value
     with pytest.raises(UsageError, match="has no checkpoint of step 6; it has 5, 40"):
         checkpoints.load(tmp_path, step=6)
+    with pytest.raises(UsageError, match="has no checkpoint of step 6; it has 5, 40"):
+        checkpoints.load(f"{tmp_path}@6")
+    with pytest.raises(UsageError, match=r"`step` is for runs, and .* is none"):
+        checkpoints.load(store.step_path(tmp_path, 5), step=5)
+
+
+@pytest.fixture
+def evaluated_run(tmp_path, card):
+    """A run whose steps have the accuracies below; one of them was saved without."""
+    measured = {5: (0.7, 1.0), 10: (0.9, 2.0), 20: (0.9, 1.0), 30: None, 40: (0.8, 0.1)}
+    for step, figures in measured.items():
+        metrics = {} if figures is None else dict(zip(("top1", "loss"), figures, strict=True))
+        variables = {"params": {"w": jnp.full(2, float(step))}}
+        checkpoints.save(store.step_path(tmp_path, step), variables, replace(card, metrics=metrics))
+    return tmp_path
+
+
+def test_the_best_step_of_a_run(evaluated_run, tmp_path, card):
+    """The highest top-1, of two the lower loss; damaged and unfinished ones do not count."""
+    assert store.best(evaluated_run) == store.step_path(tmp_path, 20)
+    (store.step_path(tmp_path, 20) / "arrays" / "_CHECKPOINT_METADATA").unlink()
+    assert store.best(evaluated_run) == store.step_path(tmp_path, 10)
+    (store.step_path(tmp_path, 10) / "card.json").write_text("{}")
+    assert store.best(evaluated_run) == store.step_path(tmp_path, 40)
+
+
+def test_the_best_step_is_kept(evaluated_run):
+    store.keep(evaluated_run, 1)
+    assert [step for step, _ in store.steps(evaluated_run)] == [20, 40]
+
+
+def test_best_of_a_run_that_was_never_evaluated(tmp_path, card):
+    checkpoints.save(
+        store.step_path(tmp_path, 5), {"params": {"w": jnp.ones(2)}}, replace(card, metrics={})
+    )
+    assert store.best(tmp_path) is None
+    with pytest.raises(UsageError, match="no checkpoint that was evaluated when it was saved"):
+        checkpoints.load(tmp_path, step="best")

@@ -152,3 +152,15 @@ def test_unknown_names(name, message):
     for ask in (checkpoints.weights_info, checkpoints.load):
         with pytest.raises(UsageError, match=message):
             ask(name)
+
+
+def test_what_only_a_person_can_download_is_said(tmp_path):
+    for name in checkpoints.list_weights("sret_*.in1k"):
+        with pytest.raises(UsageError) as error:
+            checkpoints.load(name, cache_dir=tmp_path)
+        text = str(error.value)
+        architecture = name.partition(".")[0]
+        assert text.startswith(f"{name} cannot be downloaded by a program. Download 'SReT_")
+        assert "https://drive.google.com/file/d/" in text
+        assert text.endswith(f"Then use `checkpoints.load(path, architecture='{architecture}')`.")
+    assert list(tmp_path.iterdir()) == []

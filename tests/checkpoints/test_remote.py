@@ -81,15 +81,18 @@ def test_what_holds_something_else_is_not_overwritten(bucket, variables, card):
 
 
 def test_steps_of_a_run(bucket, variables, card):
-    for step in (5, 40):
+    for step, top1 in ((5, 0.9), (40, 0.8)):
         filled = jax.tree.map(lambda x, s=step: jnp.full_like(x, s), variables)
-        checkpoints.save(f"gs://zoo/run/steps/{step:08d}", filled, card)
+        evaluated = replace(card, metrics={"top1": top1, "loss": 1.0})
+        checkpoints.save(f"gs://zoo/run/steps/{step:08d}", filled, evaluated)
 
     def bias(**options):
         return checkpoints.load("gs://zoo/run", **options).variables["params"]["head"]["bias"][0]
 
     assert bias() == 40
-    assert bias(step=5) == 5
+    assert bias(step=5) == bias(step="best") == 5
+    best = checkpoints.load("gs://zoo/run@best")
+    assert best.variables["params"]["head"]["bias"][0] == 5
     with pytest.raises(UsageError, match="has no checkpoint of step 6; it has 5, 40"):
         bias(step=6)
     del bucket.store["/zoo/run/steps/00000040/manifest.json"]  # an interrupted upload

@@ -1,10 +1,13 @@
 """The command line, called as its `main`; what needs a process of its own is in test_processes."""
 
+import dataclasses
 import json
 
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 
+import checkpoints
 from train.cli import COMMANDS, main
 
 TRAIN = [
@@ -68,12 +71,39 @@ def test_weights_show_licences(zoo):
     _, out, _ = zoo("weights", "resnet18.*")
     assert "cc-by-nc-4.0" in out
     assert "resnet18.fb_ssl_yfcc100m_ft_in1k" in out
+    assert out.count("non-commercial") == 2
 
 
 def test_info_of_an_architecture_and_of_weights(zoo):
     assert "resnet50.a1_in1k" in zoo("info", "resnet50")[1]
     card = json.loads(zoo("info", "resnet50.a1_in1k", "--json")[1])
     assert card["license"] == "apache-2.0"
+    _, out, _ = zoo("info", "resnet50.fb_swsl_ig1b_ft_in1k")
+    for name in dataclasses.asdict(checkpoints.weights_info("resnet50.fb_swsl_ig1b_ft_in1k")):
+        assert f" {name.replace('_', ' ')} " in out
+
+
+def test_info_of_runs_checkpoints_and_files(zoo, run, tmp_path):
+    newest = checkpoints.load(run).card
+    for path in (run, f"{run}@best", run / "steps" / "00000004"):
+        card = json.loads(zoo("info", path, "--json")[1])
+        assert card["metrics"] == newest.metrics
+        assert card["class_names"] == list("0123456789")
+    file = tmp_path / "resnet8.safetensors"
+    assert zoo("convert", run, "--to", file)[0] == 0
+    source = json.loads(zoo("info", file, "--json")[1])["source"]
+    assert source["checked"].startswith("names and shapes only")
+    assert zoo("info", tmp_path)[0] == 2
+
+
+def test_what_is_taken_off_a_file_is_said(zoo, run, tmp_path):
+    loaded = checkpoints.load(run)
+    tensors = checkpoints.export_weights(loaded.model, loaded.variables)
+    file = tmp_path / "resnet8.safetensors"
+    save_file({f"module.{name}": tensor for name, tensor in tensors.items()}, file)
+    _, out, err = zoo("evaluate", "--weights", file, "--dataset", "zoo_digits", "--json")
+    assert err == f"{file}: took 'module.' off every name\n"
+    assert json.loads(out)["count"] == 360
 
 
 def test_doctor(zoo):
@@ -140,14 +170,17 @@ def test_finetune_on_a_folder_gives_a_fresh_head(zoo, run, pictures, tmp_path):
     assert again == pytest.approx(found["after"])
 
 
-def test_finetune_compares_with_scratch_if_asked(zoo, run, tmp_path):
+def test_finetune_compares_with_scratch_if_asked(zoo, tmp_path):
     status, text, _ = zoo(
-        *("finetune", "--weights", run, "--dataset", "zoo_digits", "--steps", "2"),
+        *("finetune", "--weights", "resnet8.digits", "--dataset", "zoo_digits", "--steps", "2"),
         *("--batch-size", "8", "--compare-scratch", "--out", tmp_path / "x", "--json"),
     )
     assert status == 0
     assert json.loads(text)["scratch"]["count"] == 360
     assert (tmp_path / "x" / "from_scratch" / "metrics.jsonl").exists()
+    # Weights that were trained on are not held to what their origin answers.
+    assert checkpoints.weights_info("resnet8.digits").fingerprint is not None
+    assert checkpoints.load(tmp_path / "x").card.fingerprint is None
 
 
 @pytest.mark.parametrize(

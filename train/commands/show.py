@@ -101,7 +101,7 @@ def show_info(name: Annotated[str, tyro.conf.Positional], /, *, json: bool = Fal
     """Shows everything known of an architecture (resnet50) or of weights (resnet50.a1_in1k).
 
     Args:
-        name: name of an architecture, of weights, or a run or checkpoint directory.
+        name: an architecture, weights, a run or checkpoint directory, or a file of weights.
         json: print JSON instead of a table.
     """
     facts = _facts(name)
@@ -114,15 +114,18 @@ def show_info(name: Annotated[str, tyro.conf.Positional], /, *, json: bool = Fal
 
 def _facts(name: str) -> dict[str, Any]:
     import checkpoints
+    from checkpoints import pretrained, store
 
     if name in CATALOGUE:
         return zoo.model_info(name)._asdict() | {"weights": checkpoints.list_weights(f"{name}.*")}
     weights = checkpoints.list_weights()
-    if name not in weights and not Path(name).exists():
-        raise UsageError(
-            f"no architecture or weights {name!r}{closest(name, [*CATALOGUE, *weights])}"
-        )
-    return _readable(checkpoints.weights_info(name))
+    if name in weights:
+        return _readable(checkpoints.weights_info(name))
+    if (directory := pretrained.local_directory(name)) is not None:
+        return _readable(store.read_card(directory))
+    if Path(name).is_file():
+        return _readable(checkpoints.load(name).card)
+    raise UsageError(f"no architecture or weights {name!r}{closest(name, [*CATALOGUE, *weights])}")
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

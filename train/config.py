@@ -81,6 +81,10 @@ class Config:
     """Continue the run in `out` (default: the newest of the same name) where it was last saved."""
     threads: int = 2
     """Threads that read, decode and augment images."""
+    tensorboard: bool = False
+    """Also write TensorBoard's event files, to tensorboard/ in the run directory."""
+    wandb: str | None = None
+    """Also log to this project of Weights & Biases."""
     optimization: OptimizerConfig = OptimizerConfig()
     augment: Augment = dataclasses.field(default_factory=Augment)
 
@@ -103,7 +107,10 @@ def _require_positive(name: str, value: float | int) -> None:
 
 
 # Resuming may change how fast and how far a run goes, never what it computes.
-FREE = ("batch_size", "steps", "epochs", "parallel", "out", "resume", "threads", "data_dir")
+FREE = (
+    *("batch_size", "steps", "epochs", "parallel", "out", "resume", "threads", "data_dir"),
+    *("tensorboard", "wandb"),
+)
 
 
 def save(config: Config, path: Path) -> None:

@@ -6,7 +6,7 @@ import functools
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from train import config as configs
 from train import hosts, setup
 from train.config import Config
 from train.data import Dataset, train_batches
+from train.loggers import Logger, loggers, require_libraries
 from train.losses import softmax_cross_entropy
 from train.metrics import evaluate
 from train.optimizer import make_optimizer, make_schedule
@@ -78,14 +79,15 @@ def fit(config: Config, reporter: Reporter | None = None) -> Result:
         Interrupted: the run was asked to stop; it has saved its state.
     """
     reporter = reporter or Reporter()
+    require_libraries(config)
     training, evaluation = setup.load_data(config)
     if training.skipped or evaluation.skipped:
         reporter.say(f"broken images left out: {training.skipped + evaluation.skipped}")
     start = setup.load_model(config, training)
     directory = Path(hosts.agreed(lambda: str(run_directory(config, reporter.say))))
     run = Run(config, start, training, evaluation, directory, reporter)
-    with contextlib.closing(run):
-        return run.to_the_end()
+    with contextlib.closing(run), loggers(config, directory, run.progress.step) as others:
+        return run.to_the_end(others)
 
 
 class Run:
@@ -133,8 +135,12 @@ class Run:
         """Ends the threads that read images."""
         self.batches.close()
 
-    def to_the_end(self) -> Result:
-        """Trains the steps that are left, then evaluates, saves and draws the curves."""
+    def to_the_end(self, loggers: Sequence[Logger] = ()) -> Result:
+        """Trains the steps that are left, then evaluates, saves and draws the curves.
+
+        Args:
+            loggers: called with every row of metrics.jsonl.
+        """
         metrics: dict[str, float | int] | None = None
         clock, window = Clock(), []
         with _signals() as received, self.reporter.steps(self.progress.step, self.steps):
@@ -148,7 +154,7 @@ class Run:
                 if self._due(self.config.log_every) or self._evaluation_due():
                     row = self._row(window, clock)
                     metrics = self._evaluate() if self._evaluation_due() else None
-                    self._record(row, metrics)
+                    self._record(row, metrics, loggers)
                     window = []
                 self.reporter.advance(self.progress.step)
                 if self._due(self.config.save_every):
@@ -210,10 +216,13 @@ class Run:
             batch_size=max(self.config.batch_size, 256),
         )
 
-    def _record(self, row: Row, metrics: dict[str, float | int] | None) -> None:
+    def _record(
+        self, row: Row, metrics: dict[str, float | int] | None, loggers: Sequence[Logger]
+    ) -> None:
         if metrics:
             row = row | {f"eval_{name}": value for name, value in metrics.items()}
-        self.log.append(row)
+        for log in (self.log.append, *loggers):
+            log(row)
         self.reporter.advance(self.progress.step, row)
         if metrics:
             self.reporter.evaluated(row)

@@ -11,6 +11,7 @@
 # %%
 import importlib.util
 import shutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -18,16 +19,24 @@ from pathlib import Path
 REPOSITORY = "https://github.com/jax-functional-zoo/jax-functional-zoo"
 VIRTUAL_DEVICES = 8  # as many as the CPU pretends to be
 
+
+def home(package):
+    """The folder that a package is imported from, or None."""
+    spec = importlib.util.find_spec(package)
+    return spec and spec.origin and Path(spec.origin).parent.parent
+
+
 gpu = shutil.which("nvidia-smi") is not None
 tpu = not gpu and any([*Path("/dev").glob("accel*"), *Path("/dev").glob("vfio/[0-9]*")])
-if importlib.util.find_spec("zoo") is None:
-    extra = "[cuda]" if gpu else "[tpu]" if tpu else ""
-    package = f"jax-functional-zoo{extra} @ git+{REPOSITORY}"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", package], check=True)
-
-homes = {n: Path(importlib.util.find_spec(n).origin) for n in ("zoo", "checkpoints", "train")}
-for name, file in homes.items():
-    if file.parents[1] != homes["zoo"].parents[1]:
+extra = "[cuda]" if gpu else "[tpu]" if tpu else ""
+distribution = f"jax-functional-zoo{extra} @ git+{REPOSITORY}"
+packages = ("zoo", "checkpoints", "train")
+if None in map(home, packages):
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", distribution], check=True)
+    importlib.invalidate_caches()
+for name in packages:
+    if home(name) != statistics.mode(map(home, packages)):
+        file = importlib.util.find_spec(name).origin
         print(f"{file} hides the package {name!r}: rename it and restart the runtime.")
 
 import jax
@@ -35,13 +44,14 @@ import jax
 jax.config.update("jax_num_cpu_devices", VIRTUAL_DEVICES)
 print(jax.devices())
 if (gpu or tpu) and jax.default_backend() == "cpu":
-    print("This runtime has an accelerator that JAX does not see: restart it and run this again.")
+    print("JAX does not see this runtime's accelerator. Restart the runtime and run this again; if")
+    print(f"that does not help, run: pip install '{distribution}'")
 
 # %% [markdown]
 # ## One switch
 #
-# Any data set, and any weights of `zoo weights`; `resnet18.a1_in1k` wants photographs, and real
-# devices.
+# Any data set (a folder with one sub-folder per class, or a name of tensorflow-datasets) and any
+# weights of `zoo weights`; `resnet18.a1_in1k` wants photographs, and real devices.
 
 # %%
 DATASET = "zoo_digits"
@@ -50,6 +60,7 @@ STEPS = 60
 BATCH_SIZE = 64  # over all devices together
 
 # %%
+import functools
 import itertools
 
 import matplotlib.pyplot as plt
@@ -64,7 +75,8 @@ loaded = checkpoints.load(WEIGHTS, class_names=data.class_names)
 batches = train.train_batches(data, preprocess=loaded.preprocess, batch_size=BATCH_SIZE, seed=0)
 batches = list(itertools.islice(batches, STEPS))
 print(jax.tree.map(np.shape, batches[0]))
-train.image_grid([(image + 1) / 2 for image in batches[0]["image"][:16]])
+shown = batches[0]["image"][:16]
+train.image_grid((shown - shown.min()) / np.ptp(shown))
 
 # %% [markdown]
 # ## A mesh, and what it does to an array
@@ -88,7 +100,7 @@ def draw_sharding(axes, array, title):
     for shard in array.addressable_shards:
         if not array.is_fully_replicated or mesh.size == 1:
             owners[shard.index[0]] = shard.device.id
-    axes.imshow(owners[:, None], aspect="auto", cmap="tab10", vmin=-1, vmax=8)
+    axes.imshow(owners[:, None], aspect="auto", cmap="Set3", vmin=-1, vmax=10)
     for owner in np.unique(owners):
         row = np.flatnonzero(owners == owner).mean()
         holder = f"device {owner:.0f}" if owner >= 0 else "every device"
@@ -141,7 +153,7 @@ for how, width, style in (("jit", 6, "-"), ("pmap", 3.5, "-"), ("shard_map", 1.5
     left.plot(curves[how], style, linewidth=width, label=how)
     right.semilogy(np.abs(curves[how] - curves["jit"]) + 1e-9, style, label=how)
 left.set(xlabel="step", title="training loss")
-right.set(xlabel="step", title="difference from jit")
+right.set(xlabel="step", title="difference from jit, at least 1e-9")
 left.legend()
 for how in curves:
     np.testing.assert_allclose(curves[how][:10], curves["jit"][:10], rtol=1e-3)
@@ -154,27 +166,38 @@ for how in curves:
 # can save it.
 
 # %%
-kernel = jax.tree.leaves(states["shard_map"].params)[-1]
-copies = [np.asarray(shard.data) for shard in kernel.addressable_shards]
-assert all(np.array_equal(copies[0], copy) for copy in copies)
-print(f"{len(copies)} equal copies of {kernel.shape}, {kernel.sharding}")
+copies = {}
+for how, state in states.items():
+    kernel = state.params["head"]["kernel"]
+    copies[how] = [np.asarray(shard.data) for shard in kernel.addressable_shards]
+    assert all(np.array_equal(copies[how][0], copy) for copy in copies[how])
+    print(f"{how:>9}: {len(copies[how])} equal copies of {kernel.shape}")
+
+figure, panels = plt.subplots(1, mesh.size, figsize=(9, 2.2), squeeze=False, layout="constrained")
+for axes, shard in zip(panels[0], kernel.addressable_shards, strict=True):
+    axes.imshow(shard.data, aspect="auto", cmap="RdBu")
+    axes.set(title=f"device {shard.device.id}", xticks=[], yticks=[])
+_ = figure.suptitle("the head's kernel on every device")
 
 # %% [markdown]
 # ## Exact on any number of devices
 #
-# 360 test images do not divide by eight devices and a batch of 64. Evaluation pads the last batch
-# and masks the padding, so every image counts exactly once.
+# Test images seldom come in whole batches that eight devices can share. Evaluation pads the last
+# batch (yellow) and masks the padding, so that every image counts exactly once, whatever the batch
+# size.
 
 # %%
-test = train.load_dataset(DATASET, split="test")
-evaluations = {
-    size: train.evaluate(
-        loaded.model, states["jit"].variables, test, preprocess=loaded.preprocess, batch_size=size
-    )
-    for size in (64, 104, 256)
-}
-for size, metrics in evaluations.items():
-    print(size, metrics)
+test = train.load_dataset(DATASET, train.evaluation_split(DATASET))
+evaluate = functools.partial(train.evaluate, loaded.model, states["jit"].variables, test)
+evaluations, sizes = {}, (64, 104, 256)
+figure, panels = plt.subplots(1, 3, figsize=(9, 2.2), layout="constrained")
+for size, axes in zip(sizes, panels, strict=True):
+    found = evaluations[size] = evaluate(preprocess=loaded.preprocess, batch_size=size)
+    print(f"batches of {size}: top-1 {found['top1']:.6f} of {found['count']} images")
+    places = np.arange(-(-len(test) // size) * size).reshape(-1, size)
+    axes.imshow(places < len(test), aspect="auto", cmap="Set3_r", interpolation="nearest")
+    axes.set(title=f"batches of {size}", xlabel="place in the batch", yticks=range(len(places)))
+panels[0].set(ylabel="batch")
 assert {m["count"] for m in evaluations.values()} == {len(test)}
 assert len({m["top1"] for m in evaluations.values()}) == 1
 

@@ -6,7 +6,7 @@
 
 from train.augment import Augment
 from train.config import Config, OptimizerConfig
-from train.data import eval_batches, few_shot, load_dataset, train_batches
+from train.data import eval_batches, evaluation_split, few_shot, load_dataset, train_batches
 from train.finetune import finetune
 from train.loop import Interrupted, Result, fit
 from train.losses import softmax_cross_entropy
@@ -29,6 +29,7 @@ __all__ = [
     "data_mesh",
     "eval_batches",
     "evaluate",
+    "evaluation_split",
     "few_shot",
     "finetune",
     "fit",

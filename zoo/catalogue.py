@@ -11,12 +11,16 @@ class Row(NamedTuple):
 
     Attributes:
         build: constructor of the Linen module; keyword arguments override its fields.
-        parameters: exact number of trainable parameters with the default head.
+        parameters: exact number of trainable parameters with the default head; as the reference's
+            own constructor has it where there is one (`python -m scripts.counts`).
         example: shape of one input, without the batch, that `parameters` and `gmacs` refer to; a
             number is the side of a square RGB image, in pixels.
-        gmacs: 10⁹ multiply-adds of convolutions and matrix products for one input, as published
-            (figures for group norm and standardised weights count these too); of LSSL, counted:
-            with the making of the kernels, once a batch, without Fourier transforms and solves.
+        gmacs: 10⁹ multiply-adds of convolutions and matrix products for one input, as published,
+            else counted. Products of queries, keys and values are in the figures of TNT and SReT
+            (the other image families have none, but for the maps of channel attention, which are
+            in too); those for group norm and standardised weights count these as well. LSSL's
+            are counted with the making of the kernels, once a batch, without Fourier transforms
+            and solves.
         paper: arXiv number.
     """
 
@@ -123,7 +127,7 @@ CATALOGUE: dict[str, Row] = {
     # NASNet's cells for small images
     "nasnet_nano": Row(nasnet.nasnet_nano, 137_734, 32, 0.0235, "1707.07012"),
     # Han et al. 2021, table 1
-    "tnt_ti_patch16_224": Row(tnt.tnt_ti_patch16_224, 6_076_408, 224, 1.40, "2103.00112"),
+    "tnt_ti_patch16_224": Row(tnt.tnt_ti_patch16_224, 6_076_408, 224, 1.4, "2103.00112"),
     "tnt_s_patch16_224": Row(tnt.tnt_s_patch16_224, 23_768_584, 224, 5.25, "2103.00112"),
     "tnt_s_legacy_patch16_224": Row(
         tnt.tnt_s_legacy_patch16_224, 23_755_336, 224, 5.24, "2103.00112"),
@@ -132,28 +136,28 @@ CATALOGUE: dict[str, Row] = {
     "tnt_nano": Row(tnt.tnt_nano, 234_858, 32, 0.0288, "2103.00112"),
     "sret_nano": Row(sret.sret_nano, 88_578, 32, 0.0542, "2111.05297"),
     # Shen et al. 2022, and the authors' table: github.com/szq0214/SReT
-    "sret_t": Row(sret.sret_t, 4_755_979, 224, 1.11, "2111.05297"),
-    "sret_lt": Row(sret.sret_lt, 4_988_024, 224, 1.16, "2111.05297"),
-    "sret_lt_16_14_1": Row(sret.sret_lt_16_14_1, 4_988_024, 224, 1.22, "2111.05297"),
-    "sret_s": Row(sret.sret_s, 20_899_692, 224, 4.17, "2111.05297"),
-    "sret_t_wo_slice": Row(sret.sret_t_wo_slice, 4_755_979, 224, 1.37, "2111.05297"),
-    "sret_lt_wo_slice": Row(sret.sret_lt_wo_slice, 4_988_024, 224, 1.42, "2111.05297"),
-    "sret_s_wo_slice": Row(sret.sret_s_wo_slice, 20_899_692, 224, 4.67, "2111.05297"),
-    "sret_t_distill": Row(sret.sret_t_distill, 4_755_979, 224, 1.11, "2111.05297"),
-    "sret_lt_distill": Row(sret.sret_lt_distill, 4_988_024, 224, 1.16, "2111.05297"),
-    "sret_s_distill": Row(sret.sret_s_distill, 20_899_692, 224, 4.17, "2111.05297"),
+    "sret_t": Row(sret.sret_t, 4_755_979, 224, 1.1, "2111.05297"),
+    "sret_lt": Row(sret.sret_lt, 4_988_024, 224, 1.2, "2111.05297"),
+    "sret_lt_16_14_1": Row(sret.sret_lt_16_14_1, 4_988_024, 224, 1.2, "2111.05297"),
+    "sret_s": Row(sret.sret_s, 20_899_692, 224, 4.2, "2111.05297"),
+    "sret_t_wo_slice": Row(sret.sret_t_wo_slice, 4_755_979, 224, 1.4, "2111.05297"),
+    "sret_lt_wo_slice": Row(sret.sret_lt_wo_slice, 4_988_024, 224, 1.4, "2111.05297"),
+    "sret_s_wo_slice": Row(sret.sret_s_wo_slice, 20_899_692, 224, 4.7, "2111.05297"),
+    "sret_t_distill": Row(sret.sret_t_distill, 4_755_979, 224, 1.1, "2111.05297"),
+    "sret_lt_distill": Row(sret.sret_lt_distill, 4_988_024, 224, 1.2, "2111.05297"),
+    "sret_s_distill": Row(sret.sret_s_distill, 20_899_692, 224, 4.2, "2111.05297"),
     "sret_t_wo_slice_distill": Row(
-        sret.sret_t_wo_slice_distill, 4_755_979, 224, 1.37, "2111.05297"),
+        sret.sret_t_wo_slice_distill, 4_755_979, 224, 1.4, "2111.05297"),
     "sret_lt_wo_slice_distill": Row(
-        sret.sret_lt_wo_slice_distill, 4_988_024, 224, 1.42, "2111.05297"),
+        sret.sret_lt_wo_slice_distill, 4_988_024, 224, 1.4, "2111.05297"),
     "sret_s_wo_slice_distill": Row(
-        sret.sret_s_wo_slice_distill, 20_899_692, 224, 4.67, "2111.05297"),
+        sret.sret_s_wo_slice_distill, 20_899_692, 224, 4.7, "2111.05297"),
     "sret_t_wo_slice_finetune_384": Row(
-        sret.sret_t_wo_slice_finetune_384, 4_853_259, 384, 6.41, "2111.05297"),
+        sret.sret_t_wo_slice_finetune_384, 4_853_259, 384, 6.4, "2111.05297"),
     "sret_s_wo_slice_finetune_384": Row(
-        sret.sret_s_wo_slice_finetune_384, 21_091_212, 384, 18.44, "2111.05297"),
+        sret.sret_s_wo_slice_finetune_384, 21_091_212, 384, 18.5, "2111.05297"),
     "sret_s_wo_slice_finetune_512": Row(
-        sret.sret_s_wo_slice_finetune_512, 21_317_004, 512, 42.67, "2111.05297"),
+        sret.sret_s_wo_slice_finetune_512, 21_317_004, 512, 42.8, "2111.05297"),
     # Gu et al. 2021, tables 1, 2 and 4; "f": A, B and the time steps stay as they begin
     "lssl_smnist": Row(lssl.lssl_smnist, 207_638, (28, 28, 1), 17.06, "2110.13985"),
     "lssl_pmnist": Row(lssl.lssl_pmnist, 207_638, (28, 28, 1), 17.06, "2110.13985"),

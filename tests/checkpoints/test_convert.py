@@ -11,7 +11,8 @@ import pytest
 
 import checkpoints
 import zoo
-from tests.golden import fill, runner
+from tests.golden import fill
+from tests.golden.constructors import parse_constructor
 from zoo.layers.group_norm import GroupNorm
 
 CASES = Path(__file__).parents[1] / "golden" / "cases"
@@ -21,7 +22,7 @@ SMALL = {"stage_sizes": (1, 1), "width": 8, "num_classes": 3}
 @pytest.mark.parametrize("name", ["resnet18_64", "resnet50d_64", "resnetv2_50_64"])
 def test_what_was_imported_is_exported_bit_for_bit_in_the_sources_order(name):
     case = json.loads((CASES / f"{name}.json").read_text())
-    source, architecture, overrides = runner.parse_constructor(case)
+    source, architecture, overrides = parse_constructor(case)
     model = zoo.create_model(architecture, **overrides)
     tensors = fill.fill_state_dict(case)
     exported = checkpoints.export_weights(

@@ -13,7 +13,8 @@ from flax import traverse_util
 
 import checkpoints
 import zoo
-from tests.golden import fill, runner
+from tests.golden import fill
+from tests.golden.constructors import parse_constructor
 
 CASES = Path(__file__).parents[1] / "golden" / "cases"
 FILES = [  # one of each table: the rest would take as long and show nothing new
@@ -30,7 +31,7 @@ FILES = [  # one of each table: the rest would take as long and show nothing new
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_export_inverts_import(path):
     case = json.loads(path.read_text())
-    source, name, overrides = runner.parse_constructor(case)
+    source, name, overrides = parse_constructor(case)
     tensors = fill.fill_state_dict(case)
     model = zoo.create_model(name, **overrides)
     exported = checkpoints.export_weights(
@@ -45,7 +46,7 @@ def test_export_inverts_import(path):
 @pytest.mark.parametrize("path", [FILES[0], FILES[3]], ids=lambda path: path.stem)
 def test_a_network_without_auxiliary_heads_leaves_those_of_a_file_out(path):
     case = json.loads(path.read_text())
-    source, name, overrides = runner.parse_constructor(case)
+    source, name, overrides = parse_constructor(case)
     assert overrides.pop("aux_heads")
     tensors = fill.fill_state_dict(case)
     plain = zoo.create_model(name, **overrides)

@@ -8,7 +8,8 @@ import pytest
 
 import checkpoints
 import zoo
-from tests.golden import fill, runner
+from tests.golden import fill
+from tests.golden.constructors import parse_constructor
 
 CASES = Path(__file__).parents[1] / "golden" / "cases"
 
@@ -19,7 +20,7 @@ CASES = Path(__file__).parents[1] / "golden" / "cases"
 )
 def test_export_inverts_import(name):
     case = json.loads((CASES / f"{name}.json").read_text())
-    source, architecture, overrides = runner.parse_constructor(case)
+    source, architecture, overrides = parse_constructor(case)
     model = zoo.create_model(architecture, **overrides)
     tensors = fill.fill_state_dict(case)
     imported = checkpoints.import_weights(model, tensors, source)

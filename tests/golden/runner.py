@@ -8,7 +8,6 @@ All errors are relative to the largest magnitude of the reference array. Evaluat
 in float32; training, where batch norm over two examples amplifies rounding, in float64.
 """
 
-import ast
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,6 +24,7 @@ import zoo
 from checkpoints.convert.rules import renumbered
 from tests.golden import fill, memory, sequence
 from tests.golden.compare import Outcome, gradient_error, norms, relative
+from tests.golden.constructors import parse_constructor, transforms_input
 
 TOLERANCE = 1e-5  # every comparison of a vision case
 NUMBERED = ("conv2d", "batch_normalization")  # Keras layers whose numbers may begin anywhere
@@ -38,8 +38,8 @@ def run(path: Path) -> Outcome:
     check = CHECKS.get(case["family"], check_vision)
     try:
         return check(case, arrays)
-    except zoo.UsageError as error:
-        return Outcome(case["case"], {}, str(error).splitlines()[0])
+    except Exception as error:  # a case that cannot run is a row as well
+        return Outcome(case["case"], {}, str(error).partition("\n")[0] or type(error).__name__)
 
 
 def check_vision(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Outcome:
@@ -56,6 +56,15 @@ def check_vision(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Outcome
     return Outcome(case["case"], errors, "beyond 1e-5: " + ", ".join(worst) if worst else "")
 
 
+def images_of(case: dict[str, Any]) -> np.ndarray:
+    """The input, as the network proper sees it; torchvision's may first change its statistics."""
+    images = fill.make_input(case)
+    if not transforms_input(case):
+        return images
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    return (images * std + mean - 0.5) / 0.5
+
+
 def evaluate(
     model: Any,
     tensors: dict[str, np.ndarray],
@@ -64,7 +73,7 @@ def evaluate(
     arrays: dict[str, np.ndarray],
 ) -> dict[str, float]:
     """Errors of logits, pooled features and auxiliary logits, computed in float32."""
-    images = fill.make_input(case).astype(np.float32)
+    images = images_of(case).astype(np.float32)
     recorded = [n for n in case["aux_outputs"] if f"{n}_eval" in arrays]
     tensors = {n: t.astype(np.float32) if t.ndim else t for n, t in tensors.items()}
     variables = checkpoints.import_weights(model, tensors, source)
@@ -94,7 +103,7 @@ def train(
 
     With auxiliary heads the loss is the main one plus their sum times a weight.
     """
-    images, auxiliary = fill.make_input(case), case["aux_outputs"]
+    images, auxiliary = images_of(case), case["aux_outputs"]
     method = "with_auxiliary" if auxiliary else None
     variables = jax.tree.map(jnp.asarray, checkpoints.import_weights(model, tensors, source))
     labels = jnp.arange(len(images)) % arrays["logits"].shape[-1]
@@ -179,95 +188,3 @@ CHECKS: dict[str, Callable[[dict[str, Any], dict[str, np.ndarray]], Outcome]] = 
     "hopfield": partial(check_memory, memory.hopfield_errors),
     "hopular": partial(check_memory, memory.hopular_errors),
 }
-
-
-# Arguments of constructors whose names differ from our fields', and those without effect: cases
-# store their weights' shapes and are recorded without dropout and drop path.
-FIELDS = {
-    "img_size": "image_size",
-    "embed_dim": "width",
-    "inner_dim": "inner_width",
-    "num_heads_outer": "heads",
-    "num_heads_inner": "inner_heads",
-    "base_dims": "head_dims",
-    "recursive_num": "shared_blocks",
-    "groups1": "slices",
-    "groups2": "permuted_slices",
-    "np_mlp_ratio": "between_ratio",
-}
-UNUSED = (
-    *("pretrained", "drop_rate", "drop_path_rate", "proj_drop_rate", "attn_drop_rate"),
-    *("patch_size", "stride", "weights", "progress", "init_weights", "transform_input"),
-    *("aux_logits", "classes", "include_top", "classifier_activation", "input_shape", "pooling"),
-)
-
-# Arguments of the bare classes of the SReT repository, in order, and the row that they override.
-SRET_CLASSES = {
-    "SReT": "sret_t",
-    "Distilled_SReT": "sret_t",
-    "RecursiveTransformer": "sret_t_wo_slice",
-    "DistilledRecursiveTransformer": "sret_t_wo_slice",
-}
-SRET_STAGES = ("base_dims", "depth", "recursive_num")
-SRET_ARGUMENTS = {
-    "sret_t": ("groups1", "groups2", "heads", "mlp_ratio", "np_mlp_ratio"),
-    "sret_t_wo_slice": ("heads", "mlp_ratio", "np_mlp_ratio"),
-}
-
-
-def parse_constructor(case: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    """Source library, our architecture and its overrides, from a call with literal arguments.
-
-    `timm.create_model('resnet50', num_classes=10)` and `torchvision.models.resnet50(...)` are
-    read as syntax and never evaluated.
-    """
-    call = ast.parse(case["source"]["constructor"], mode="eval").body
-    assert isinstance(call, ast.Call)
-    library, _, function = ast.unparse(call.func).partition(".")
-    arguments = [ast.literal_eval(a) for a in call.args]
-    keywords = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
-    name = arguments[0] if function == "create_model" else function.rpartition(".")[2]
-    if library in ("SReT", "SReT_wo_slice"):
-        library, name, keywords = "sret", *sret_constructor(name, arguments, keywords)
-        keywords["permutation"] = sret_permutation(case)
-    name = NAMES.get((library, name), name)
-    overrides = {"num_classes": keywords.get("classes", case["num_classes"])} | {
-        FIELDS.get(keyword, keyword): tuple(value) if isinstance(value, list) else value
-        for keyword, value in keywords.items()
-        if keyword not in UNUSED
-    }
-    auxiliary = keywords.get("aux_logits", (library, name) in AUXILIARY_BY_DEFAULT)
-    return library, name, overrides | ({"aux_heads": True} if auxiliary else {})
-
-
-# Constructors whose name in a library is not that of our architecture.
-NAMES = {
-    ("torchvision", "GoogLeNet"): "googlenet",
-    ("torchvision", "Inception3"): "inception_v3",
-    ("keras", "InceptionV3"): "inception_v3_keras",
-    ("keras", "InceptionResNetV2"): "inception_resnet_v2_keras",
-    ("keras", "NASNetLarge"): "nasnetalarge_keras",
-    ("keras", "NASNetMobile"): "nasnetamobile",
-}
-AUXILIARY_BY_DEFAULT = {("torchvision", "googlenet"), ("torchvision", "inception_v3")}
-
-
-def sret_constructor(
-    function: str, arguments: list[Any], keywords: dict[Any, Any]
-) -> tuple[str, dict[Any, Any]]:
-    """Our row for a constructor of the SReT repository, `SReT_T` or the bare class `SReT`."""
-    if function not in SRET_CLASSES:
-        return function.lower(), keywords
-    name = SRET_CLASSES[function]
-    order = ("image_size", "patch_size", "stride", *SRET_STAGES, *SRET_ARGUMENTS[name])
-    keywords = dict(zip((*order, "num_classes"), arguments, strict=False)) | keywords
-    depth, shared = keywords.pop("depth", (4, 10, 6)), keywords.get("recursive_num", (2, 5, 3))
-    passes = tuple(d // blocks for d, blocks in zip(depth, shared, strict=False))
-    return name, keywords | {"recursions": passes}
-
-
-def sret_permutation(case: dict[str, Any]) -> Callable[[int, int], np.ndarray]:
-    """What the recorded run drew instead of random permutations."""
-    if any("randperm replaced by the identity" in note for note in case.get("notes", ())):
-        return lambda draw, tokens: np.arange(tokens)
-    return lambda draw, tokens: fill.make_permutation(f"randperm.{draw}", tokens)

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import zoo
 from tests.golden import __main__ as command
 from tests.golden import runner
+from tests.golden.constructors import parse_constructor
 
 CASES = Path(__file__).parent / "cases"
 
@@ -54,8 +56,8 @@ def test_a_difference_of_a_ten_thousandth_is_a_failure(altered, array):
 
 def test_a_constructor_is_read_and_never_evaluated():
     source = {"constructor": "timm.create_model(exit())"}
-    with pytest.raises(ValueError, match="malformed"):
-        runner.parse_constructor({"source": source, "num_classes": 1})
+    with pytest.raises(zoo.UsageError, match=r"no call with literal arguments.*exit"):
+        parse_constructor({"source": source, "num_classes": 1})
 
 
 @pytest.mark.parametrize(
@@ -76,6 +78,22 @@ def test_a_constructor_is_read_and_never_evaluated():
         (
             "keras.applications.inception_v3.InceptionV3(weights=None, classes=7)",
             ("keras", "inception_v3_keras", {"num_classes": 7}),
+        ),
+        (
+            "timm.create_model('timm/resnet50.a1_in1k', False, num_classes=0, in_chans=1)",
+            ("timm", "resnet50", {"num_classes": None}),
+        ),
+        (
+            "timm.models.resnet.resnet26(cardinality=2, base_width=32, global_pool='avg')",
+            ("timm", "resnet26", {"num_classes": 7, "groups": 2, "base_width": 32}),
+        ),
+        (
+            "torchvision.models.get_model('googlenet', weights=None, transform_input=True)",
+            ("torchvision", "googlenet", {"num_classes": 7, "aux_heads": True}),
+        ),
+        (
+            "keras.applications.nasnet.NASNetMobile((64, 64, 3), weights=None)",
+            ("keras", "nasnetamobile", {"num_classes": 7}),
         ),
         (
             "timm.create_model('tnt_b_patch16_224', img_size=(160, 96), drop_path_rate=0.1)",
@@ -104,9 +122,29 @@ def test_a_constructor_is_read_and_never_evaluated():
 )
 def test_constructors_of_several_libraries(constructor, expected):
     case = {"source": {"constructor": constructor}, "num_classes": 7}
-    library, name, overrides = runner.parse_constructor(case)
+    library, name, overrides = parse_constructor(case)
     overrides.pop("permutation", None)
     assert (library, name, overrides) == expected
+
+
+@pytest.mark.parametrize(
+    ("constructor", "words"),
+    [
+        ("timm.create_model('resnet18', global_pool='max')", "`global_pool='max'`"),
+        ("timm.create_model('resnet18', output_stride=16)", "`output_stride=16`"),
+        ("timm.create_model('resnet18', act_layer='silu')", "`act_layer='silu'` of timm"),
+        ("monai.networks.nets.resnet18()", "no library 'monai'"),
+    ],
+)
+def test_what_we_lack_is_named(constructor, words):
+    with pytest.raises(zoo.UsageError, match=words):
+        parse_constructor({"source": {"constructor": constructor}, "num_classes": 7})
+
+
+def test_a_case_that_cannot_run_does_not_stop_the_others(altered):
+    outcome = runner.run(altered("resnet18_64", {"logits": np.zeros(())}) / "resnet18_64.json")
+    assert not outcome.passed
+    assert not outcome.errors
 
 
 def test_an_empty_folder_is_not_a_success(tmp_path):

@@ -1,0 +1,191 @@
+"""Which of our models a reference constructor stands for, from its call as text.
+
+`timm.create_model('resnet50', num_classes=10)` and `torchvision.models.resnet50(...)` are read as
+syntax and never evaluated, so that their arguments must be literals.
+"""
+
+import ast
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tests.golden import fill
+from zoo.errors import UsageError
+
+
+class Call(NamedTuple):
+    """A constructor call; `function` is the last word of its dotted name."""
+
+    function: str
+    arguments: list[Any]
+    keywords: dict[str, Any]
+
+
+# Arguments whose names differ from our fields'.
+FIELDS = {
+    "timm": {
+        "base_width": "base_width",
+        "cardinality": "groups",
+        "depth": "depth",
+        "embed_dim": "width",
+        "first_stride": "pixel_stride",
+        "img_size": "image_size",
+        "inner_dim": "inner_width",
+        "mlp_ratio": "mlp_ratio",
+        "num_heads_inner": "inner_heads",
+        "num_heads_outer": "heads",
+        "patch_size": "patch_size",
+    },
+    "torchvision": {"groups": "groups", "width_per_group": "base_width"},
+    "keras": {},
+    "sret": {
+        "base_dims": "head_dims",
+        "groups1": "slices",
+        "groups2": "permuted_slices",
+        "heads": "heads",
+        "image_size": "image_size",
+        "mlp_ratio": "mlp_ratio",
+        "np_mlp_ratio": "between_ratio",
+        "recursions": "recursions",
+        "recursive_num": "shared_blocks",
+    },
+}
+
+# Arguments without effect on a case: weights and inputs are filled, their shapes are stored, and
+# cases are recorded without dropout and drop path.
+UNUSED = (
+    *("pretrained", "weights", "weights_backbone", "progress", "init_weights", "name"),
+    *("pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"),
+    *("scriptable", "exportable", "no_jit", "zero_init_last", "zero_init_residual"),
+    *("drop_rate", "drop_path_rate", "drop_block_rate", "proj_drop_rate", "attn_drop_rate"),
+    *("pos_drop_rate", "dropout", "dropout_aux"),
+    *("in_chans", "input_shape", "input_tensor", "classifier_activation"),
+)
+# Arguments that choose between networks and are read elsewhere.
+READ = ("aux_logits", "classes", "include_top", "num_classes", "transform_input")
+# What has one value in our models; another one is another network.
+ONLY = {
+    "global_pool": ("avg", "token"),
+    "output_stride": (32,),
+    "pooling": (None, "avg"),
+    "qkv_bias": (False,),
+}
+
+# Constructors whose name in a library is not that of our architecture.
+NAMES = {
+    ("torchvision", "GoogLeNet"): "googlenet",
+    ("torchvision", "Inception3"): "inception_v3",
+    ("keras", "InceptionV3"): "inception_v3_keras",
+    ("keras", "InceptionResNetV2"): "inception_resnet_v2_keras",
+    ("keras", "NASNetLarge"): "nasnetalarge_keras",
+    ("keras", "NASNetMobile"): "nasnetamobile",
+}
+BY_NAME = ("create_model", "get_model")  # functions whose first argument is the name
+AUXILIARY_BY_DEFAULT = {("torchvision", "googlenet"), ("torchvision", "inception_v3")}
+LIBRARIES = {"SReT repository": "sret", "SReT_wo_slice": "sret", "SReT": "sret"}
+
+# Arguments of the bare classes of the SReT repository, in order, and the row that they override.
+SRET_CLASSES = {
+    "SReT": "sret_t",
+    "Distilled_SReT": "sret_t",
+    "RecursiveTransformer": "sret_t_wo_slice",
+    "DistilledRecursiveTransformer": "sret_t_wo_slice",
+}
+SRET_STAGES = ("base_dims", "depth", "recursive_num")
+SRET_ARGUMENTS = {
+    "sret_t": ("groups1", "groups2", "heads", "mlp_ratio", "np_mlp_ratio"),
+    "sret_t_wo_slice": ("heads", "mlp_ratio", "np_mlp_ratio"),
+}
+
+
+def parse_constructor(case: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """Source library, our architecture and its overrides.
+
+    Raises:
+        UsageError: the constructor is no such call, or has an argument that our models lack.
+    """
+    root, call = parse_call(case["source"]["constructor"])
+    library = case["source"].get("library", root)
+    library = LIBRARIES.get(library, library)
+    if library not in FIELDS:
+        raise UsageError(f"no library {library!r} is known; there are {', '.join(FIELDS)}")
+    if library == "sret":
+        name, keywords = sret_constructor(call)
+    else:
+        name, keywords = named_constructor(library, call)
+    classes = keywords.get("classes", keywords.get("num_classes", case["num_classes"]))
+    headless = not classes or not keywords.get("include_top", True)
+    auxiliary = keywords.get("aux_logits", (library, name) in AUXILIARY_BY_DEFAULT)
+    overrides = {"num_classes": None if headless else classes}
+    overrides |= {"aux_heads": True} if auxiliary else {}
+    overrides |= {"permutation": sret_permutation(case)} if library == "sret" else {}
+    return library, name, overrides | fields(library, keywords)
+
+
+def parse_call(text: str) -> tuple[str, Call]:
+    """First word and parts of a call.
+
+    Raises:
+        UsageError: it is not one, or an argument is no literal.
+    """
+    try:
+        call = ast.parse(text, mode="eval").body
+        assert isinstance(call, ast.Call)
+        arguments = [ast.literal_eval(a) for a in call.args]
+        keywords = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError, AssertionError) as error:
+        raise UsageError(f"no call with literal arguments: {text!r} ({error})") from error
+    function = ast.unparse(call.func)
+    return function.partition(".")[0], Call(function.rpartition(".")[2], arguments, keywords)
+
+
+def named_constructor(library: str, call: Call) -> tuple[str, dict[str, Any]]:
+    """Our name for `timm.create_model('NAME')`, `torchvision.models.NAME()` and their like."""
+    keywords, name = dict(call.keywords), call.function
+    if name in BY_NAME:
+        name = call.arguments[0] if call.arguments else keywords.pop("model_name", None)
+        name = name or keywords.pop("name")
+        name = name.rpartition("/")[2].partition(".")[0]  # timm/NAME.TAG
+    return NAMES.get((library, name), name), keywords
+
+
+def fields(library: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """Our fields for a constructor's arguments."""
+    result = {}
+    for keyword, value in keywords.items():
+        if keyword in ONLY and value not in ONLY[keyword]:
+            raise UsageError(f"we lack `{keyword}={value!r}`; there is {ONLY[keyword]}")
+        if keyword in (*UNUSED, *READ, *ONLY):
+            continue
+        if keyword not in FIELDS[library]:
+            raise UsageError(f"we lack the argument `{keyword}={value!r}` of {library}")
+        result[FIELDS[library][keyword]] = tuple(value) if isinstance(value, list) else value
+    return result
+
+
+def sret_constructor(call: Call) -> tuple[str, dict[str, Any]]:
+    """Our row for a constructor of the SReT repository, `SReT_T` or the bare class `SReT`."""
+    function, arguments, keywords = call
+    if function not in SRET_CLASSES:
+        return function.lower(), dict(keywords)
+    name = SRET_CLASSES[function]
+    order = ("image_size", "patch_size", "stride", *SRET_STAGES, *SRET_ARGUMENTS[name])
+    keywords = dict(zip((*order, "num_classes", "in_chans"), arguments, strict=False)) | keywords
+    depth, shared = keywords.get("depth", (4, 10, 6)), keywords.get("recursive_num", (2, 5, 3))
+    keywords["recursions"] = tuple(d // blocks for d, blocks in zip(depth, shared, strict=False))
+    for unused in ("depth", "patch_size", "stride"):  # the repository ignores the last two
+        keywords.pop(unused, None)
+    return name, keywords
+
+
+def sret_permutation(case: Mapping[str, Any]) -> Callable[[int, int], np.ndarray]:
+    """What the recorded run drew instead of random permutations."""
+    if any("randperm replaced by the identity" in note for note in case.get("notes", ())):
+        return lambda draw, tokens: np.arange(tokens)
+    return lambda draw, tokens: fill.make_permutation(f"randperm.{draw}", tokens)
+
+
+def transforms_input(case: Mapping[str, Any]) -> bool:
+    """Whether torchvision's network takes images in ImageNet's statistics to mean and std 0.5."""
+    return bool(parse_call(case["source"]["constructor"])[1].keywords.get("transform_input"))

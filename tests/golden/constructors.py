@@ -66,11 +66,12 @@ UNUSED = (
 READ = ("aux_logits", "classes", "include_top", "num_classes", "transform_input")
 # What has one value in our models; another one is another network.
 ONLY = {
-    "global_pool": ("avg", "token"),
+    "global_pool": ("avg",),
     "output_stride": (32,),
     "pooling": (None, "avg"),
     "qkv_bias": (False,),
 }
+ONLY_TNT = ONLY | {"global_pool": ("token",)}
 
 # Constructors whose name in a library is not that of our architecture.
 NAMES = {
@@ -120,7 +121,8 @@ def parse_constructor(case: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]
     overrides = {"num_classes": None if headless else classes}
     overrides |= {"aux_heads": True} if auxiliary else {}
     overrides |= {"permutation": sret_permutation(case)} if library == "sret" else {}
-    return library, name, overrides | fields(library, keywords)
+    only = ONLY_TNT if name.startswith("tnt") else ONLY
+    return library, name, overrides | fields(library, keywords, only)
 
 
 def parse_call(text: str) -> tuple[str, Call]:
@@ -150,13 +152,16 @@ def named_constructor(library: str, call: Call) -> tuple[str, dict[str, Any]]:
     return NAMES.get((library, name), name), keywords
 
 
-def fields(library: str, keywords: Mapping[str, Any]) -> dict[str, Any]:
+def fields(
+    library: str, keywords: Mapping[str, Any], only: Mapping[str, tuple[Any, ...]]
+) -> dict[str, Any]:
     """Our fields for a constructor's arguments."""
     result = {}
     for keyword, value in keywords.items():
-        if keyword in ONLY and value not in ONLY[keyword]:
-            raise UsageError(f"we lack `{keyword}={value!r}`; there is {ONLY[keyword]}")
-        if keyword in (*UNUSED, *READ, *ONLY):
+        if keyword in only and value not in only[keyword]:
+            wanted = " or ".join(map(repr, only[keyword]))
+            raise UsageError(f"we lack `{keyword}={value!r}` of {library}, there is {wanted}")
+        if keyword in (*UNUSED, *READ, *only):
             continue
         if keyword not in FIELDS[library]:
             raise UsageError(f"we lack the argument `{keyword}={value!r}` of {library}")

@@ -131,6 +131,7 @@ def test_constructors_of_several_libraries(constructor, expected):
     ("constructor", "words"),
     [
         ("timm.create_model('resnet18', global_pool='max')", "`global_pool='max'`"),
+        ("timm.create_model('tnt_s_patch16_224', global_pool='avg')", "avg.*there is 'token'"),
         ("timm.create_model('resnet18', output_stride=16)", "`output_stride=16`"),
         ("timm.create_model('resnet18', act_layer='silu')", "`act_layer='silu'` of timm"),
         ("monai.networks.nets.resnet18()", "no library 'monai'"),

@@ -45,9 +45,11 @@ def read(directory: Path) -> dict[str, Any]:
         )
     try:
         manifest = json.loads((directory / NAME).read_text(encoding="utf-8"))
-        version, _ = manifest["format"], (manifest["leaves"].items(), manifest["files"].items())
+        version, well_formed = manifest["format"], _is_well_formed(manifest)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(directory, NAME, "cannot be read") from error
+    if not well_formed:
+        raise _damaged(directory, NAME, "cannot be read")
     if version != FORMAT:
         raise UsageError(
             f"The checkpoint {str(directory)!r} has format {version!r} and this version reads "
@@ -90,6 +92,13 @@ def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_well_formed(manifest: Mapping[str, Any]) -> bool:
+    entries = [(entry["size"], entry["sha256"]) for entry in manifest["files"].values()]
+    return all(isinstance(spec, str) for spec in manifest["leaves"].values()) and all(
+        isinstance(size, int) and isinstance(digest, str) for size, digest in entries
+    )
 
 
 def _entry(path: Path) -> dict[str, Any]:

@@ -236,9 +236,10 @@ def _published(card: Card, cache: Path) -> tuple[Card, dict[str, Any]]:
     abstract = abstract_variables(model, card)
     kept = cache / _file_name(card.name)
     try:
-        seen = store.read_card(kept).source or {}
-        if _is_of(source, seen):
-            return replace(card, source=seen), store.restore(kept, abstract)
+        earlier = store.read_card(kept)
+        if _is_of(source, earlier.source or {}):
+            found = replace(card, source=earlier.source, versions=earlier.versions)
+            return found, store.restore(kept, abstract)
     except UsageError:  # not there yet, damaged, or of an earlier version of the architecture
         pass
     path, seen = _fetched(source, cache)

@@ -18,6 +18,7 @@ from safetensors.numpy import save
 
 from tests.golden import fill
 
+HEADS = ("fc.", "head.fc.")
 CASES = Path(__file__).parent / "golden" / "cases"
 
 jax.config.update("jax_num_cpu_devices", 8)
@@ -32,8 +33,8 @@ def key():
 
 
 @pytest.fixture
-def golden():
-    """`golden(case, num_classes)`: safetensors body, images and recorded arrays of a case.
+def golden_tensors():
+    """`golden_tensors(case, num_classes)`: tensors, images and recorded arrays of a case.
 
     More classes than the case has leave its logits as they are: the fill of a longer head begins
     with that of the shorter one.
@@ -43,7 +44,7 @@ def golden():
         case = json.loads((CASES / f"{name}.json").read_text())
         if num_classes:
             case["state_dict"] = [
-                [n, [num_classes, *shape[1:]] if n.startswith("fc.") else shape, dtype]
+                [n, [num_classes, *shape[1:]] if n.startswith(HEADS) else shape, dtype]
                 for n, shape, dtype in case["state_dict"]
             ]
         tensors = {
@@ -51,6 +52,17 @@ def golden():
             for n, t in fill.fill_state_dict(case).items()
         }
         images = jnp.asarray(fill.make_input(case), jnp.float32)
-        return save(tensors), images, dict(np.load(CASES / f"{name}.npz"))
+        return tensors, images, dict(np.load(CASES / f"{name}.npz"))
+
+    return read
+
+
+@pytest.fixture
+def golden(golden_tensors):
+    """The same with the tensors as the body of a safetensors file."""
+
+    def read(name, num_classes=None):
+        tensors, *rest = golden_tensors(name, num_classes)
+        return save(tensors), *rest
 
     return read

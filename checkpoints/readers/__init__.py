@@ -44,12 +44,15 @@ def read_contents(path: str | os.PathLike[str]) -> Contents:
         raise UsageError(f"There is no file of weights {str(path)!r}.")
     reader, name = _reader(path)
     try:
-        return reader(path)
+        contents = reader(path)
     except UsageError as error:
         raise UsageError(f"{str(path)!r}: {error}") from error
     except Exception as error:  # parsers of damaged files raise whatever they meet
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
         raise UsageError(f"{str(path)!r} is no {name} file or is damaged: {reason}.") from error
+    if not contents.tensors:
+        raise UsageError(f"{str(path)!r} holds no tensors.")
+    return contents
 
 
 def _reader(path: Path) -> tuple[Callable[[Path], Contents], str]:

@@ -12,8 +12,12 @@ counts the layers of each class: `layers/conv2d_1/vars/0`.
 
 import json
 import re
+import subprocess
+import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,9 @@ import numpy as np
 from checkpoints.readers import archive
 from checkpoints.readers.wrappers import Contents
 from zoo.errors import UsageError
+
+_TRIAL = Path(__file__).with_name("trial.py")
+_PATIENCE, _SPEED = 20.0, 10e6  # seconds for any file, and bytes a second
 
 # Variables of a layer in the order of Keras, with the setting that leaves one out.
 VARIABLES = {
@@ -48,9 +55,7 @@ def read_h5(path: Path) -> Contents:
     Raises:
         UsageError: the file has another layout, or claims more than it can hold.
     """
-    import h5py
-
-    with h5py.File(path, "r") as file:
+    with _opened(path) as file:
         root = _inside(file, "model_weights") if "model_weights" in file else file
         if not any(name.startswith("layer_names") for name in root.attrs):
             raise UsageError(
@@ -70,20 +75,43 @@ def read_keras(file: zipfile.ZipFile, path: Path) -> Contents:
     Raises:
         UsageError: a layer of unknown class has weights.
     """
-    import h5py
-
-    archive.check_size(sum(member.file_size for member in file.infolist()), path)
+    archive.check_members(file, path)
     layers = json.loads(file.read("config.json"))["config"]["layers"]
     tensors = {}
-    with file.open("model.weights.h5") as body, h5py.File(body, "r") as weights:
-        for layer, place in _placed(layers):
-            group = f"layers/{place}/vars"
-            count = len(_inside(weights, group)) if group in weights else 0
-            for i, name in enumerate(_variables(layer, count)):
-                data = _dataset(weights, f"{group}/{i}")
-                archive.check_size(_size(data), path)
-                tensors[f"{_name(layer)}/{name}"] = np.asarray(data[()])
+    with tempfile.TemporaryDirectory() as folder:
+        body = Path(file.extract("model.weights.h5", folder))
+        with _opened(body) as weights:
+            for layer, place in _placed(layers):
+                group = f"layers/{place}/vars"
+                count = len(_inside(weights, group)) if group in weights else 0
+                for i, name in enumerate(_variables(layer, count)):
+                    data = _dataset(weights, f"{group}/{i}")
+                    archive.check_size(_size(data), path)
+                    tensors[f"{_name(layer)}/{name}"] = np.asarray(data[()])
     return Contents(tensors, ())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """An HDF5 file that another process has read without harm.
+
+    Raises:
+        UsageError: that process failed, crashed or did not come to an end.
+    """
+    import h5py
+
+    size = path.stat().st_size
+    command = [sys.executable, "-P", str(_TRIAL), str(path), str(archive.most(size))]
+    limit = _PATIENCE + size / _SPEED
+    try:
+        found = subprocess.run(command, check=False, capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired as error:
+        raise UsageError("the HDF5 library comes to no end with it; it is damaged.") from error
+    if found.returncode:
+        reason = (found.stderr.strip() or f"signal {-found.returncode}").splitlines()[-1]
+        raise UsageError(f"it is no HDF5 file or is damaged: {reason.rstrip('.')}.")
+    with h5py.File(path, "r") as file:
+        yield file
 
 
 def _listed(root: Any) -> Iterator[tuple[str, str]]:

@@ -82,7 +82,7 @@ def read(file: zipfile.ZipFile, path: Path) -> Contents:
     Raises:
         UsageError: the file carries code, or more than tensors, numbers and strings.
     """
-    archive.check_size(sum(member.file_size for member in file.infolist()), path)
+    archive.check_members(file, path)
     names = file.namelist()
     root = min((n for n in names if n.endswith("/data.pkl")), key=len).removesuffix("/data.pkl")
     if any(name.startswith(f"{root}/code/") for name in names):

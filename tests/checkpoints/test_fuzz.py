@@ -5,10 +5,14 @@ must be right to the bit. Nothing guards the numbers in a bare safetensors or HD
 hash is published, the structure is all that a reader can check.
 """
 
+import os
 import random
 import shutil
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
 
-import h5py
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,6 +20,7 @@ from safetensors.numpy import save_file
 
 import checkpoints
 from checkpoints import readers, store
+from tests.checkpoints.keras_files import write_h5
 from tests.checkpoints.torch_files import write
 from zoo.errors import UsageError
 
@@ -29,16 +34,12 @@ EXACT = ("npz", "pth", "orbax")
 SLACK = 64 << 20
 
 
-def write_h5(path):
-    with h5py.File(path, "w") as file:
-        file.attrs["layer_names"] = [b"stem", b"head"]
-        for layer in ("stem", "head"):
-            names = [name for name in TENSORS if name.startswith(layer)]
-            group = file.create_group(layer)
-            group.attrs["weight_names"] = [f"{name}:0".encode() for name in names]
-            for name in names:
-                group[f"{name}:0"] = TENSORS[name]
-    return path
+WRITERS = {
+    "safetensors": lambda path, tensors: save_file(tensors, path),
+    "npz": lambda path, tensors: np.savez(path, **tensors),
+    "pth": lambda path, tensors: write(path, dict(tensors)),
+    "h5": write_h5,
+}
 
 
 @pytest.fixture
@@ -46,10 +47,8 @@ def originals(tmp_path, card):
     """An intact file of every format, and a directory."""
     folder = tmp_path / "originals"
     folder.mkdir()
-    save_file(TENSORS, folder / "x.safetensors")
-    np.savez(folder / "x.npz", **TENSORS)
-    write(folder / "x.pth", dict(TENSORS))
-    write_h5(folder / "x.h5")
+    for form, write_file in WRITERS.items():
+        write_file(folder / f"x.{form}", TENSORS)
     tree = {"params": {name: jnp.asarray(array) for name, array in TENSORS.items()}}
     checkpoints.save(folder / "x.orbax", tree | {"batch_stats": {}}, card)
     return folder
@@ -133,10 +132,25 @@ def fuzz(folder, form, seeds):
     for seed in seeds:
         mutated(original, target, random.Random(seed))
         try:
-            refused += check(target, form)
+            refused += within_memory(lambda: check(target, form))
         except Exception as error:
             raise AssertionError(f"seed {seed} of {form}") from error
     assert refused > len(seeds) // 4
+
+
+def within_memory(function):
+    """The value of a function that may not allocate more than any machine has at a time.
+
+    Files are small here; that large ones take no more than twice their size is measured below.
+    """
+    tracemalloc.start()
+    try:
+        value = function()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak <= SLACK
+    return value
 
 
 @pytest.mark.parametrize("form", ["safetensors", "npz", "pth", "h5", "orbax"])
@@ -148,3 +162,55 @@ def test_mutated_files_are_refused_or_right(originals, form):
 @pytest.mark.parametrize("form", ["safetensors", "npz", "pth", "h5", "orbax"])
 def test_five_hundred_mutated_files_are_refused_or_right(originals, form):
     fuzz(originals, form, range(100, 200))
+
+
+READ = """
+import re
+import sys
+from pathlib import Path
+import jax
+import numpy as np
+from checkpoints import manifest, readers, store
+
+def status(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(name)))
+
+def read(path):
+    if not path.is_dir():
+        return readers.read(path)
+    params = {}
+    for leaf, spec in manifest.read(path)["leaves"].items():
+        dtype, shape = re.fullmatch(r"(\\w+)\\[(.*)\\]", spec).groups()
+        params[leaf.removeprefix("params/")] = jax.ShapeDtypeStruct(
+            tuple(map(int, shape.split(","))), dtype
+        )
+    return jax.block_until_ready(store.restore(path, {"params": params}))
+
+small, large = map(Path, sys.argv[1:])
+read(small)  # imports and threads
+before = status("VmRSS")
+kept = read(large)
+print(status("VmHWM") - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux how much was used")
+@pytest.mark.parametrize("form", ["safetensors", "npz", "pth", "h5", "orbax"])
+def test_a_large_file_takes_no_more_than_twice_its_size(originals, form, tmp_path, card):
+    noise = np.random.default_rng(0).random((2048, 2048), np.float32)
+    tensors = {f"w/{name}": noise + i for i, name in enumerate("abcd")}
+    path = tmp_path / f"large.{form}"
+    if form == "orbax":
+        checkpoints.save(path, {"params": {n: jnp.asarray(t) for n, t in tensors.items()}}, card)
+    else:
+        WRITERS[form](path, tensors)
+    command = [sys.executable, "-c", READ, str(originals / f"x.{form}"), str(path)]
+    # The C library gives freed memory back at once, so that only what is in use counts.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+    root = Path(__file__).parents[2]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment)
+    assert found.returncode == 0, found.stderr
+    size = sum(t.nbytes for t in tensors.values())
+    assert size / 2 < int(found.stdout) < 2 * size + (16 << 20)

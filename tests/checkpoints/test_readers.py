@@ -1,3 +1,5 @@
+import zipfile
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -37,6 +39,31 @@ def test_pickled_objects_in_npz_are_refused(tmp_path):
     np.savez(tmp_path / "x.npz", w=np.array([{}], object))
     with pytest.raises(UsageError, match="Python objects, which may carry code"):
         readers.read(tmp_path / "x.npz")
+
+
+def test_an_archive_whose_directory_is_cut_is_refused(tmp_path):
+    """Python's reader believes the length of the directory and passes over what is missing."""
+    file = tmp_path / "x.npz"
+    np.savez(file, **WHOLE)
+    body = bytearray(file.read_bytes())
+    end = body.rfind(b"PK\x05\x06")
+    first = body.find(b"PK\x01\x02")
+    second = body.find(b"PK\x01\x02", first + 4)
+    body[end + 12 : end + 16] = (second - first).to_bytes(4, "little")
+    del body[second:end]
+    file.write_bytes(body)
+    with zipfile.ZipFile(file) as archive:
+        assert len(archive.namelist()) == 1
+    with pytest.raises(UsageError, match="its directory lists 1 parts and counts 3"):
+        readers.read(file)
+
+
+def test_a_file_without_tensors_is_refused(tmp_path):
+    save_file({}, tmp_path / "x.safetensors")
+    np.savez(tmp_path / "x.npz")
+    for name in ("x.safetensors", "x.npz"):
+        with pytest.raises(UsageError, match=f"{name}'.*(holds no tensors|is no file of weights)"):
+            readers.read(tmp_path / name)
 
 
 def test_prefixes_of_wrappers_are_taken_off_whatever_the_format(tmp_path):

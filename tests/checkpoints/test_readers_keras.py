@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from checkpoints import readers
+from checkpoints.readers import keras
+from tests.checkpoints.keras_files import write_h5
 from zoo.errors import UsageError
 
 CONV, BN = np.arange(54.0, dtype=np.float32).reshape(3, 3, 3, 2), np.ones(2, np.float32)
@@ -24,20 +26,6 @@ def assert_equal(found, expected):
     assert list(found) == list(expected)
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
-
-
-def write_h5(path, weights=WEIGHTS, root="/", layers=None):
-    """The layout of Keras 1 and 2: names in attributes."""
-    with h5py.File(path, "w") as file:
-        group = file.require_group(root)
-        layers = layers or ["input_1", *dict.fromkeys(name.split("/")[0] for name in weights)]
-        group.attrs["layer_names"] = [name.encode() for name in layers]
-        for layer in layers:
-            names = [name for name in weights if name.startswith(f"{layer}/")]
-            group.require_group(layer).attrs["weight_names"] = [f"{n}:0".encode() for n in names]
-            for name in names:
-                group[layer].create_dataset(f"{name}:0", data=weights[name])
-    return path
 
 
 def write_keras(path, classes=("InputLayer", "Conv2D", "BatchNormalization", "Conv2D")):
@@ -65,11 +53,11 @@ def write_keras(path, classes=("InputLayer", "Conv2D", "BatchNormalization", "Co
 
 @pytest.mark.parametrize("root", ["/", "model_weights"])
 def test_names_are_those_that_the_layers_list(tmp_path, root):
-    assert_equal(readers.read(write_h5(tmp_path / "x.h5", root=root)), WEIGHTS)
+    assert_equal(readers.read(write_h5(tmp_path / "x.h5", WEIGHTS, root)), WEIGHTS)
 
 
 def test_long_lists_of_names_come_in_pieces(tmp_path):
-    write_h5(tmp_path / "x.h5")
+    write_h5(tmp_path / "x.h5", WEIGHTS)
     with h5py.File(tmp_path / "x.h5", "a") as file:
         names = file.attrs["layer_names"]
         del file.attrs["layer_names"]
@@ -104,9 +92,9 @@ def test_an_h5_file_without_names_says_what_to_write(tmp_path):
 
 
 def test_parts_that_lie_elsewhere_are_refused(tmp_path):
-    secret = write_h5(tmp_path / "secret.h5")
+    secret = write_h5(tmp_path / "secret.h5", WEIGHTS)
     name = "conv2d_7/kernel"
-    write_h5(tmp_path / "x.h5")
+    write_h5(tmp_path / "x.h5", WEIGHTS)
     with h5py.File(tmp_path / "x.h5", "a") as file:
         del file[f"conv2d_7/{name}:0"]
         file[f"conv2d_7/{name}:0"] = h5py.ExternalLink(secret, f"conv2d_7/{name}:0")
@@ -123,9 +111,32 @@ def test_parts_that_lie_elsewhere_are_refused(tmp_path):
 
 
 def test_arrays_that_were_never_written_are_refused(tmp_path):
-    write_h5(tmp_path / "x.h5")
+    write_h5(tmp_path / "x.h5", WEIGHTS)
     with h5py.File(tmp_path / "x.h5", "a") as file:
         del file["conv2d_7/conv2d_7/kernel:0"]
         file.create_dataset("conv2d_7/conv2d_7/kernel:0", (1 << 20, 1 << 20), "f4", chunks=True)
     with pytest.raises(UsageError, match="claim to hold 4,398,0"):
         readers.read(tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("while True: pass", "the HDF5 library comes to no end with it; it is damaged"),
+        ("import os; os.kill(os.getpid(), 11)", "is no HDF5 file or is damaged: signal 11"),
+        ("raise OSError('bad heap.')", "is no HDF5 file or is damaged: OSError: bad heap"),
+    ],
+    ids=["hangs", "crashes", "complains"],
+)
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+def test_what_the_library_does_to_damaged_files_it_does_elsewhere(
+    tmp_path, monkeypatch, suffix, script, message
+):
+    """In a process of its own, which here has a script in the library's place."""
+    (tmp_path / "trial.py").write_text(script)
+    monkeypatch.setattr(keras, "_TRIAL", tmp_path / "trial.py")
+    monkeypatch.setattr(keras, "_PATIENCE", 0.5)
+    path = tmp_path / f"x{suffix}"
+    write_h5(path, WEIGHTS) if suffix == ".h5" else write_keras(path)
+    with pytest.raises(UsageError, match=message):
+        readers.read(path)

@@ -136,7 +136,21 @@ def test_a_flipped_bit_is_found_in_every_file(saved, tree):
         path.write_bytes(whole)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", '{"format": 1}', "{"])
+ENTRIES = '{"format": 1, "leaves": {}, "files": {"card.json": %s}}'
+UNREADABLE = [
+    "",
+    "[]",
+    "null",
+    '{"format": 1}',
+    "{",
+    '{"format": 1, "leaves": {"w": 3}, "files": {}}',
+]
+UNREADABLE += [
+    ENTRIES % entry for entry in ("3", "{}", '{"size": 1}', '{"size": "1", "sha256": ""}')
+]
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
 def test_unreadable_manifest(saved, text):
     (saved / "manifest.json").write_text(text)
     with pytest.raises(UsageError, match=r"damaged: manifest\.json cannot be read"):

@@ -1,12 +1,16 @@
 """The command line: `zoo COMMAND --help`."""
 
 import contextlib
+import dataclasses
 import errno
 import importlib
 import json
 import logging
 import os
+import signal
 import sys
+import types
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -31,7 +35,17 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    return status
+
+
+def dispatch(argv: list[str]) -> int:
+    """Finds the command that the first argument names and runs it."""
     name = argv[0] if argv else "--help"
     if name in ("--help", "-h"):
         print(usage())
@@ -68,15 +82,47 @@ def parse(what: Callable[..., T], name: str, argv: list[str], **options: Any) ->
     import tyro
 
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
-    return tyro.cli(what, prog=f"zoo {name}", args=argv, config=config, **options)
+    registry = tyro.constructors.ConstructorRegistry()
+    registry.primitive_rule(_optional)
+    return tyro.cli(
+        what, prog=f"zoo {name}", args=argv, config=config, registry=registry, **options
+    )
+
+
+def _optional(kind: Any) -> Any:
+    """Rule of tyro that reads `T | None` as T, or as None where that word is given.
+
+    Its own rule calls the value `{None}|INT` in the help, and a wrong one by two errors.
+    """
+    from tyro.constructors import ConstructorRegistry, PrimitiveTypeInfo
+
+    inner = [member for member in typing.get_args(kind.type) if member is not types.NoneType]
+    if kind.type_origin is not types.UnionType or len(inner) != 1:
+        return None
+    spec: Any = ConstructorRegistry.get_primitive_spec(
+        PrimitiveTypeInfo.make(inner[0], kind.markers)
+    )
+    return dataclasses.replace(
+        spec,
+        instance_from_str=lambda s: None if s == ["None"] else spec.instance_from_str(s),
+        is_instance=lambda value: value is None or spec.is_instance(value),
+        str_from_instance=lambda v: ["None"] if v is None else spec.str_from_instance(v),
+    )
 
 
 def configure_jax() -> None:
-    """Keeps compiled programs between calls, in the user's cache directory."""
+    """Keeps compiled programs between calls, in the user's cache directory if there can be one."""
     import jax
 
     if jax.config.values["jax_compilation_cache_dir"] is None:
-        jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "xla"))
+        directory = cache_directory() / "xla"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return
+        if not os.access(directory, os.W_OK):
+            return
+        jax.config.update("jax_compilation_cache_dir", str(directory))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 

@@ -42,17 +42,17 @@ class Config:
     dataset: str | None = None
     """A tensorflow-datasets name, or a folder of images in one sub-folder per class."""
     data_dir: str | None = None
-    """Where prepared data sets lie (default: TFDS_DATA_DIR or ~/tensorflow_datasets)."""
+    """Where prepared data sets lie; None is TFDS_DATA_DIR or ~/tensorflow_datasets."""
     train_split: str = "train"
     """Split to train on; slices such as train[:10%] work."""
     eval_split: str | None = None
-    """Split to evaluate on (default: test if the data set has one, else validation)."""
+    """Split to evaluate on; None is test if the data set has one, else validation."""
     per_class: int | None = None
     """Train on this many images of each class, drawn by the seed; None for all."""
     skip_broken: bool = False
     """Leave images out that cannot be decoded, and count them, instead of stopping."""
     image_size: int | None = None
-    """Side of the network's input in pixels (default: that of the weights, or of small images)."""
+    """Side of the network's input in pixels; None is that of the weights, or of small images."""
     epochs: float | None = None
     """Length of the run in passes over the training images; 30 if neither is given."""
     steps: int | None = None
@@ -72,13 +72,13 @@ class Config:
     log_every: int = 10
     """Steps between rows of metrics.jsonl."""
     eval_every: int | None = None
-    """Steps between evaluations (default: ten in a run)."""
+    """Steps between evaluations; None is ten in a run."""
     save_every: int = 500
     """Steps between checkpoints; the last step is always saved."""
     out: str | None = None
-    """The run directory (default: a new one under runs/)."""
+    """The run directory; None is a new one under runs/."""
     resume: bool = False
-    """Continue the run in `out` (default: the newest of the same name) where it was last saved."""
+    """Continue the run in `out`, or the newest of the same name, where it was last saved."""
     threads: int = 2
     """Threads that read, decode and augment images."""
     tensorboard: bool = False

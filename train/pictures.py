@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+SIDE, GAP = 1.4, 0.04  # of a cell, and between its edge and the picture, in inches
+
 
 def image_grid(
     images: Sequence[Any], titles: Sequence[str] = (), *, columns: int = 8
@@ -25,16 +27,18 @@ def image_grid(
 
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    lines = max((title.count("\n") + 1 for title in titles), default=0)
-    size = (1.4 * columns, (1.35 + 0.2 * lines) * rows)
-    figure = Figure(figsize=size, layout="constrained", dpi=120)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in grid:
+    above = 0.18 * max((title.count("\n") + 1 for title in titles), default=0)
+    width, height = SIDE * columns, (SIDE + above) * rows
+    side = SIDE - 2 * GAP
+    figure = Figure(figsize=(width, height), dpi=120)
+    for i, image in enumerate(images):
+        row, column = divmod(i, columns)
+        left, bottom = SIDE * column + GAP, height - (SIDE + above) * (row + 1) + GAP
+        axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
         axes.set_axis_off()
-    for axes, image in zip(grid, images, strict=False):
         axes.imshow(image, cmap="gray", interpolation="nearest")
-    for axes, title in zip(grid, titles, strict=False):
-        axes.set_title(title, fontsize=8)
+        if titles:
+            axes.set_title(titles[i], fontsize=8, pad=3)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -8,14 +8,17 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
+from PIL import Image
 
 from checkpoints.card import Card
-from checkpoints.preprocess import Preprocess, open_image
+from checkpoints.preprocess import Preprocess, open_image, to_channels
 from train.pictures import image_grid
 from zoo.errors import UsageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+THUMBNAIL = 256  # pixels: more are not seen in a grid
+MOST = 1000  # images in a grid
 
 
 def find_images(paths: Iterable[str | Path]) -> list[Path]:
@@ -24,7 +27,9 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     Raises:
         UsageError: a path does not exist, or there is no image at all.
     """
-    found: list[Path] = []
+    paths, found = list(paths), []
+    if not paths:
+        raise UsageError("give at least one image, or a folder of images")
     for path in map(Path, paths):
         if path.is_dir():
             inside = (p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES)
@@ -58,7 +63,7 @@ def predict(
     batch_size = min(batch_size, len(images))
     rows = []
     for start in range(0, len(images), batch_size):
-        chunk = [preprocess(_opened(i)) for i in images[start : start + batch_size]]
+        chunk = [_prepared(i, preprocess) for i in images[start : start + batch_size]]
         batch = np.stack(chunk + chunk[:1] * (batch_size - len(chunk)))
         rows.append(np.asarray(_compiled(model)(variables, batch))[: len(chunk)])
     return np.concatenate(rows)
@@ -77,19 +82,71 @@ def top_k(row: Float[np.ndarray, " k"], k: int = 5) -> list[int]:
 def draw_grid(
     images: Sequence[Path], probabilities: Float[np.ndarray, "n k"], card: Card, path: Path
 ) -> None:
-    """Draws every image with its first prediction and that one's probability, eight in a row."""
+    """Draws every image with its first prediction and that one's probability, eight in a row.
+
+    Raises:
+        UsageError: the file cannot be written; see `check_picture`.
+    """
+    check_picture(path, len(images))
     best = [top_k(row, 1)[0] for row in probabilities]
     titles = [
-        f"{class_name(card, k)}  {row[k]:.0%}\n{image.name}"
+        f"{_short(class_name(card, k), 15)}  {row[k]:.0%}\n{_short(image.name, 20)}"
         for image, row, k in zip(images, probabilities, best, strict=True)
     ]
-    picture = image_grid([np.asarray(open_image(image)) for image in images], titles)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
+    picture = image_grid([_thumbnail(image) for image in images], titles)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _save_whole(picture, path)
+    except OSError as error:
+        raise UsageError(f"could not write {str(path)!r}: {error.strerror or error}") from error
 
 
-def _opened(image: Any) -> Any:
-    return open_image(image) if isinstance(image, str | Path) else image
+def check_picture(path: Path, count: int) -> None:
+    """Refuses a file that no picture of so many images can be written to.
+
+    Raises:
+        UsageError: it is a directory, or its name does not end as that of a picture does, or the
+            images are too many for one.
+    """
+    if count > MOST:
+        raise UsageError(f"a picture shows at most {MOST:,} images, got {count:,}; name fewer")
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(
+            f"a picture's name must end in one of {', '.join(SUFFIXES)}, got {str(path)!r}"
+        )
+    if path.is_dir():
+        raise UsageError(f"{str(path)!r} is a directory; name a file, as in {path / 'grid.png'}")
+
+
+def _save_whole(picture: Image.Image, path: Path) -> None:
+    """Writes beside the place first, so that the file is there whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial{path.suffix}")
+    try:
+        picture.save(partial)
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _short(text: str, longest: int) -> str:
+    """What fits above a picture of a grid."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _thumbnail(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    image = to_channels(open_image(path), 3)
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    return np.asarray(image)
+
+
+def _prepared(image: Any, preprocess: Preprocess) -> Float[np.ndarray, "..."]:
+    if not isinstance(image, str | Path):
+        return preprocess(image)
+    opened = open_image(image)
+    try:
+        return preprocess(opened)
+    except UsageError as error:
+        raise UsageError(f"'{image}' cannot be used: {error}") from error
 
 
 @functools.lru_cache(maxsize=8)

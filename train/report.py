@@ -170,6 +170,25 @@ def table(columns: list[str], rows: list[list[Any]], *, numbers: bool = True) ->
     return drawn
 
 
+def print_table(columns: list[str], rows: list[list[Any]]) -> None:
+    """Prints a table; in a narrow terminal without the last columns, which it then names."""
+    terminal, shown = console(), len(columns)
+    while shown > 2 and _width(terminal, columns[:shown], rows) > terminal.width:
+        shown -= 1
+    drawn = table(columns[:shown], [row[:shown] for row in rows])
+    if shown < len(columns):
+        drawn.caption = f"too narrow for: {', '.join(columns[shown:])}"
+    terminal.print(drawn)
+
+
+def _width(terminal: Console, columns: list[str], rows: list[list[Any]]) -> int:
+    """Columns of the terminal that a table wants."""
+    limitless = terminal.options.update(max_width=10_000)
+    return terminal.measure(
+        table(columns, [row[: len(columns)] for row in rows]), options=limitless
+    ).maximum
+
+
 def console(*, stderr: bool = False) -> Console:
     """The terminal; where output goes into a file or a pipe, lines of 160 columns."""
     terminal = Console(stderr=stderr)

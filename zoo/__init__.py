@@ -118,7 +118,8 @@ def _row(name: str) -> Row:
             f"{name!r} is a set of weights, not an architecture; use `checkpoints.load({name!r})`, "
             f"or `zoo.create_model({architecture!r})` for the network without weights."
         )
-    raise UsageError(f"no architecture {name!r}{closest(name, CATALOGUE)}. `zoo list` shows all.")
+    near = closest(name, CATALOGUE)
+    raise UsageError(f"no architecture {name!r}{near or '; `zoo list` shows all'}")
 
 
 def _family(row: Row) -> str:

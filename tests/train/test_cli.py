@@ -2,13 +2,27 @@
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
+import jax
+import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from safetensors.numpy import save_file
+from sklearn.datasets import load_digits
 
 import checkpoints
-from train.cli import COMMANDS, main
+from train import report
+from train.cli import COMMANDS, configure_jax, main
+from train.predict import check_picture
+from zoo.errors import UsageError
+
+SHIPPED = "resnet8.digits"
 
 TRAIN = [
     *("train", "--model", "resnet8", "--dataset", "zoo_digits", "--batch-size", "32"),
@@ -222,3 +236,138 @@ def test_weights_for_other_classes_are_refused(zoo, run, pictures):
     assert status == 2
     assert "tells 10 classes apart" in err
     assert "zoo finetune" in err
+
+
+@pytest.fixture
+def odd_images(tmp_path):
+    """One picture in every way of storing pixels, in a folder whose name has a space."""
+    folder = tmp_path / "odd pictures"
+    folder.mkdir()
+    pixels = (load_digits().images[3] * 255 / 16).astype(np.uint8)
+    grey = Image.fromarray(pixels)
+    grey.save(folder / "ünï cödé.png")
+    grey.convert("RGBA").save(folder / "alpha.PNG")
+    grey.convert("P").save(folder / "palette.gif")
+    grey.convert("CMYK").save(folder / "cmyk.jpg", quality=95)
+    Image.fromarray(pixels.astype(np.uint16) * 257).save(folder / "deep.png")
+    grey.crop((0, 0, 1, 1)).save(folder / "one_pixel.png")
+    grey.resize((4000, 10)).save(folder / "wide.webp")
+    return folder
+
+
+def test_predict_takes_odd_images_and_draws_them(zoo, odd_images, tmp_path):
+    grid = tmp_path / "new folder" / "grid.png"
+    status, out, err = zoo("predict", "--weights", SHIPPED, odd_images, "--save", grid, "--json")
+    assert (status, err) == (0, "")
+    first = {Path(r["image"]).name: r["top"][0]["class"] for r in json.loads(out)}
+    for name in ("ünï cödé.png", "alpha.PNG", "palette.gif", "cmyk.jpg", "deep.png"):
+        assert first[name] == "3", name
+    assert len(first) == 7
+    with Image.open(grid) as picture:
+        assert np.asarray(picture.convert("L")).std() > 30
+    assert [path.name for path in grid.parent.iterdir()] == ["grid.png"]
+
+
+def test_predict_leaves_broken_files_out_if_asked(zoo, odd_images):
+    (odd_images / "text.png").write_text("no image")
+    (odd_images / "cut.png").write_bytes((odd_images / "deep.png").read_bytes()[:60])
+    status, out, err = zoo("predict", "--weights", SHIPPED, odd_images)
+    assert status == 2
+    assert "cut.png' cannot be read as an image" in err
+    status, out, err = zoo("predict", "--weights", SHIPPED, odd_images, "--skip-broken", "--json")
+    assert (status, err) == (0, "broken images left out: 2\n")
+    assert len(json.loads(out)) == 7
+
+
+def test_predict_names_the_file_whose_pixels_it_does_not_take(zoo, tmp_path):
+    Image.fromarray(np.zeros((8, 8), np.float32)).save(tmp_path / "height.tif")
+    status, _, err = zoo("predict", "--weights", SHIPPED, tmp_path)
+    assert status == 2
+    assert "height.tif' cannot be used" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--save", "grid.xyz"], "must end in one of .png"),
+        (["--save", "."], "must end in one of .png"),
+        (["--save", "text/grid.png"], "could not write 'text/grid.png'"),
+        (["--top", "0"], "`--top` must be at least 1, got 0"),
+        (["--top", "few"], "invalid literal for int"),
+    ],
+)
+def test_predict_refuses_what_it_cannot_do(zoo, options, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (8, 8)).save("image.png")
+    Path("text").write_text("no folder")
+    status, _, err = zoo("predict", "--weights", SHIPPED, "image.png", *options)
+    assert status == 2
+    assert words in err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["image.png", "text"]
+
+
+def test_predict_wants_images(zoo):
+    assert zoo("predict", "--weights", SHIPPED)[2].endswith(
+        "give at least one image, or a folder of images\n"
+    )
+
+
+def test_a_grid_has_a_largest_size(tmp_path):
+    with pytest.raises(UsageError, match=r"at most 1,000 images, got 1,001"):
+        check_picture(tmp_path / "grid.png", 1001)
+
+
+def test_both_spellings_of_an_option_choose_a_recipe(zoo):
+    for words in (["--recipe", "none"], ["--recipe=none"]):
+        status, _, err = zoo("train", *words)
+        assert (status, err.split(";")[0]) == (2, "zoo train: no recipe 'none'")
+
+
+def test_a_wrong_value_of_an_option_that_may_be_left_out_is_one_error(zoo):
+    status, _, err = zoo("train", "--steps", "many")
+    assert status == 2
+    assert err.count("invalid literal") == 1
+    assert "NoneType" not in err
+    assert "--steps INT" in err
+
+
+def test_none_takes_the_place_of_a_default(zoo):
+    assert zoo(*TRAIN, "--clip-norm", "None", "--steps", "0")[2].count("`steps` must be positive")
+
+
+def test_a_narrow_terminal_shows_whole_names_and_says_what_is_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(report, "console", lambda: Console(width=40, file=sys.stdout))
+    report.print_table(["name", "a", "b"], [["resnet50.a1_in1k", "x" * 15, "y" * 15]])
+    out = capsys.readouterr().out
+    assert "resnet50.a1_in1k  xxxxxxxxxxxxxxx" in out
+    assert "y" not in out
+    assert "too narrow for: b" in out
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["weights", "--json"], ["lst"]])
+def test_a_reader_that_has_seen_enough_gets_no_traceback(arguments):
+    """As in `zoo list | head -1`: the pipe is closed before anything is written."""
+    code = "import sys; from train.cli import main; sys.exit(main(sys.argv[1:]))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], stdout=writing, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    assert "Traceback" not in done.stderr
+    assert "Broken pipe" not in done.stderr
+    assert done.returncode in ((2,) if arguments == ["lst"] else (1, 141))  # 1 is rich's own
+
+
+def test_without_a_cache_directory_programs_are_compiled_anew(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    changes = {}
+    unset = {"jax_compilation_cache_dir": None}
+    config = SimpleNamespace(values=unset, update=changes.__setitem__)
+    monkeypatch.setattr(jax, "config", config)
+    configure_jax()
+    assert changes == {}
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    configure_jax()
+    assert changes["jax_compilation_cache_dir"] == str(tmp_path / "jax-functional-zoo" / "xla")

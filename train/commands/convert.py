@@ -17,14 +17,17 @@ class ConvertArguments:
     """Writes weights under another library's names, or a file of another library as a checkpoint.
 
     Tensors keep every bit; those of other shapes, and names that are not known, are refused.
+
+        zoo convert resnet8.digits --to x.safetensors
+        zoo convert resnet34.pth --out runs/resnet34
     """
 
-    weights: Annotated[str, tyro.conf.Positional]
+    weights: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WEIGHTS")]
     """A name of `zoo weights`, a run, a checkpoint directory, or a file of weights."""
     to: str | None = None
     """Safetensors file to write under the names of another library."""
     target: str | None = None
-    """The library, as in timm, torchvision or keras (default: the first that has the model)."""
+    """The library, as in timm, torchvision or keras; None is the first that has the model."""
     out: str | None = None
     """Checkpoint directory to write, which every command takes as `--weights`."""
     model: str | None = None

@@ -10,7 +10,7 @@ from train.finetune import Comparison, finetune
 from train.loop import fit
 from train.recipes import FINETUNE, RECIPES, TRAIN, TRANSFER
 from train.report import Reporter, console, table
-from zoo.errors import UsageError, closest
+from zoo.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +19,11 @@ class TrainArguments:
 
     The run directory holds config.json, metrics.jsonl, metrics.csv, curves.png and checkpoints;
     `zoo evaluate --weights DIR` and `zoo predict --weights DIR` take it.
+
+        zoo train --model resnet8 --dataset zoo_digits
+        zoo train --model resnet18 --dataset path/to/folder --epochs 90 --crop 0.3 --flip
+        zoo train --recipe resnet8.digits --seed 1
+        zoo train --recipe resnet8.digits --seed 1 --resume
     """
 
     config: Config = TRAIN
@@ -36,6 +41,10 @@ class FinetuneArguments:
 
     Without `--weights` and `--dataset` it shows the whole of it on data that ships with the
     package: weights trained on rendered digits, fine-tuned on 5 handwritten ones of each class.
+
+        zoo finetune
+        zoo finetune --weights resnet50.a1_in1k --dataset path/to/folder --flip
+        zoo finetune --weights resnet8.digits --dataset path/to/folder --per-class 5
     """
 
     config: Config = FINETUNE
@@ -110,8 +119,7 @@ def _reporter(arguments: TrainArguments | FinetuneArguments) -> Reporter:
 def _parse(kind: Any, name: str, argv: list[str], default: Any = None) -> Any:
     """Parses `argv` over the defaults of `--recipe`, if there is one."""
     default = default or kind()
-    if "--recipe" in argv[:-1]:
-        recipe = argv[argv.index("--recipe") + 1]
+    if (recipe := _given(argv, "--recipe")) is not None:
         default = dataclasses.replace(default, config=_recipe(recipe))
     return parse(kind, name, argv, default=_without_other_length(default, argv))
 
@@ -119,16 +127,24 @@ def _parse(kind: Any, name: str, argv: list[str], default: Any = None) -> Any:
 def _without_other_length(default: Any, argv: list[str]) -> Any:
     """`--steps` takes the place of a default in epochs, and the other way round."""
     for given, other in (("--steps", "epochs"), ("--epochs", "steps")):
-        if any(a == given or a.startswith(f"{given}=") for a in argv):
+        if _given(argv, given) is not None:
             default = dataclasses.replace(
                 default, config=dataclasses.replace(default.config, **{other: None})
             )
     return default
 
 
+def _given(argv: list[str], option: str) -> str | None:
+    """The value of `--option VALUE` or `--option=VALUE`, if it is there."""
+    for word, following in zip(argv, [*argv[1:], None], strict=True):
+        if word == option:
+            return following
+        if word.startswith(f"{option}="):
+            return word.removeprefix(f"{option}=")
+    return None
+
+
 def _recipe(name: str) -> Config:
     if name not in RECIPES:
-        raise UsageError(
-            f"no recipe {name!r}{closest(name, RECIPES)}. Recipes: {', '.join(RECIPES)}."
-        )
+        raise UsageError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
     return RECIPES[name]

@@ -9,12 +9,13 @@ import tyro
 
 import zoo
 from train.cli import emit_json, parse
-from train.report import console, table
+from train.report import console, print_table, table
 from zoo.catalogue import CATALOGUE
 from zoo.errors import UsageError, closest
 
 LONG = 40  # entries that a table still shows one by one
-Pattern = Annotated[str, tyro.conf.Positional]
+Pattern = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[PATTERN]")]
+Name = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
 
 
 def list_command(argv: list[str]) -> None:
@@ -45,10 +46,11 @@ def show_models(
     rows = [
         zoo.model_info(n) for n in sorted(zoo.list_models(pattern, family=family), key=_natural)
     ]
+    if not rows:
+        near = closest(pattern, CATALOGUE)
+        raise UsageError(f"no architecture matches {pattern!r}{near or '; `zoo list` shows all'}")
     if json:
         return emit_json([row._asdict() for row in rows])
-    if not rows:
-        raise UsageError(f"no architecture matches {pattern!r}{closest(pattern, CATALOGUE)}")
     cells = [
         [
             r.name,
@@ -61,7 +63,7 @@ def show_models(
         for r in rows
     ]
     columns = ["architecture", "family", "parameters", "GMACs", "input", "arXiv"]
-    console().print(table(columns, cells))
+    print_table(columns, cells)
     return None
 
 
@@ -75,29 +77,29 @@ def show_weights(pattern: Pattern = "*", /, *, json: bool = False) -> None:
     import checkpoints
 
     names = checkpoints.list_weights(pattern)
+    if not names:
+        near = closest(pattern, checkpoints.list_weights())
+        raise UsageError(f"no weights match {pattern!r}{near or '; `zoo weights` shows all'}")
     cards = [checkpoints.weights_info(name) for name in names]
     if json:
         return emit_json([dataclasses.asdict(card) for card in cards])
-    if not names:
-        every = checkpoints.list_weights()
-        raise UsageError(f"no weights match {pattern!r}{closest(pattern, every)}")
     cells = [
         [
             card.name,
             _share(card.metrics.get("top1")),
+            _licence(card.license),
             card.preprocess.image_size,
             card.num_classes or "none",
-            _licence(card.license),
             (card.source or {}).get("kind", ""),
         ]
         for card in cards
     ]
-    columns = ["weights", "top-1", "px", "classes", "licence", "from"]
-    console().print(table(columns, cells))
+    columns = ["weights", "top-1", "licence", "px", "classes", "from"]
+    print_table(columns, cells)
     return None
 
 
-def show_info(name: Annotated[str, tyro.conf.Positional], /, *, json: bool = False) -> None:
+def show_info(name: Name, /, *, json: bool = False) -> None:
     """Shows everything known of an architecture (resnet50) or of weights (resnet50.a1_in1k).
 
     Args:

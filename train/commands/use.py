@@ -9,24 +9,31 @@ import tyro
 import checkpoints
 from train.cli import emit_json, parse
 from train.data import evaluation_split, load_dataset
+from train.data.folder import decoded_bytes
 from train.metrics import evaluate
-from train.predict import class_name, draw_grid, find_images, predict, top_k
-from train.report import console, table
+from train.predict import check_picture, class_name, draw_grid, find_images, predict, top_k
+from train.report import console, print_table, table
 from zoo.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateArguments:
-    """Measures weights on a data set; every example counts exactly once."""
+    """Measures weights on a data set; every example counts exactly once.
+
+    For example:
+
+        zoo evaluate --weights resnet8.digits
+        zoo evaluate --weights runs/resnet8-zoo_digits --dataset path/to/folder --split all
+    """
 
     weights: str
     """A name of `zoo weights`, a run, or a checkpoint directory."""
     dataset: str | None = None
-    """A tensorflow-datasets name or an image folder (default: what the weights were trained on)."""
+    """A tensorflow-datasets name or an image folder; None is what the weights were trained on."""
     split: str | None = None
-    """Default: test if the data set has one, else validation."""
+    """Split to measure; None is test if the data set has one, else validation."""
     data_dir: str | None = None
-    """Where prepared data sets lie (default: TFDS_DATA_DIR or ~/tensorflow_datasets)."""
+    """Where prepared data sets lie; None is TFDS_DATA_DIR or ~/tensorflow_datasets."""
     batch_size: int = 256
     """Images at a time, over all devices."""
     skip_broken: bool = False
@@ -73,18 +80,29 @@ def _trained_on(card: checkpoints.Card) -> str:
     return card.trained_on.rpartition(":")[0] or card.trained_on
 
 
+AT_LEAST_ONE = tyro.conf.arg(metavar="IMAGE...", help_behavior_hint="(at least one)")
+
+
 @dataclasses.dataclass(frozen=True)
 class PredictArguments:
-    """Names the classes of images, with probabilities."""
+    """Names the classes of images, with probabilities.
 
-    images: Annotated[tuple[str, ...], tyro.conf.Positional]
+    For example:
+
+        zoo predict --weights resnet50.a1_in1k cat.jpg
+        zoo predict --weights runs/resnet8-zoo_digits path/to/folder --save grid.png
+    """
+
+    images: Annotated[tuple[str, ...], tyro.conf.Positional, AT_LEAST_ONE]
     """Image files, or folders of them."""
     weights: str
     """A name of `zoo weights`, a run, or a checkpoint directory."""
     top: int = 5
     """How many classes to show for each image."""
     save: str | None = None
-    """Draw the images with their predictions into this PNG file."""
+    """Draw the images with their predictions into this file, as in grid.png."""
+    skip_broken: bool = False
+    """Leave files out that cannot be read as images, and count them, instead of stopping."""
     json: bool = False
     """Print JSON: one object per image."""
 
@@ -92,7 +110,13 @@ class PredictArguments:
 def predict_command(argv: list[str]) -> None:
     """`zoo predict`."""
     arguments = parse(PredictArguments, "predict", argv)
+    if arguments.top < 1:
+        raise UsageError(f"`--top` must be at least 1, got {arguments.top}")
     files = find_images(arguments.images)
+    if arguments.skip_broken:
+        files = _readable(files)
+    if arguments.save:
+        check_picture(Path(arguments.save), len(files))
     loaded = checkpoints.load(arguments.weights)
     probabilities = predict(loaded.model, loaded.variables, files, preprocess=loaded.preprocess)
     if arguments.save:
@@ -113,7 +137,17 @@ def predict_command(argv: list[str]) -> None:
         for file, row in zip(files, rows, strict=True)
     ]
     columns = ["image", *(f"{i + 1}." for i in range(len(rows[0])))]
-    console().print(table(columns, cells))
+    print_table(columns, cells)
     if arguments.save:
         console().print(f"drawn: {arguments.save}", soft_wrap=True, highlight=False)
     return None
+
+
+def _readable(files: list[Path]) -> list[Path]:
+    """The files that can be read, and a line about those that cannot."""
+    sound = [file for file in files if decoded_bytes(file) is not None]
+    if not sound:
+        raise UsageError(f"none of the {len(files)} files can be read as an image")
+    if len(sound) < len(files):
+        console(stderr=True).print(f"broken images left out: {len(files) - len(sound)}")
+    return sound

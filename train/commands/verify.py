@@ -23,7 +23,7 @@ class VerifyArguments:
     `checkpoints/fingerprint.py` says both. A difference ends with status 2.
     """
 
-    weights: Annotated[str, tyro.conf.Positional]
+    weights: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WEIGHTS")]
     """A name of `zoo weights`, a run, a checkpoint directory, or a file of weights."""
     against: str | None = None
     """Compare with this library instead, run in the same process: timm or torchvision."""

@@ -214,8 +214,18 @@ def _of_run(path: Path, step: int | Literal["best"] | None) -> Path:
         held = ", ".join(map(str, steps))
         found, wanted = steps.get(step), f"checkpoint of step {step}; it has {held}"
     if found is None:
-        raise UsageError(f"The run {str(path)!r} has no {wanted}.")
+        trouble = _trouble(steps[max(steps)]) if step is None else ""
+        raise UsageError(f"The run {str(path)!r} has no {wanted}.{trouble}")
     return found
+
+
+def _trouble(checkpoint: Path) -> str:
+    """What is wrong with a checkpoint, as the end of a message."""
+    try:
+        store.verify(checkpoint)
+    except UsageError as error:
+        return f" {error}"
+    return ""
 
 
 def _is_path(name_or_path: str | os.PathLike[str]) -> bool:

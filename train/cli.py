@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import errno
 import importlib
 import json
 import logging
@@ -14,6 +13,7 @@ import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from checkpoints import atomic
 from zoo.errors import UsageError, closest
 
 T = TypeVar("T")
@@ -145,15 +145,14 @@ def _one_sentence(name: str) -> Iterator[list[int]]:
         status[0] = _complain(name, str(error), 2)
     except KeyboardInterrupt:
         status[0] = _complain(name, "interrupted; nothing was lost that was reported saved", 130)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        status[0] = _complain(name, f"no space left on device: {error.filename or ''}", 2)
     except Exception as error:
         signal_number = getattr(error, "signal_number", None)
-        if signal_number is None:
+        if signal_number is not None:
+            status[0] = _complain(name, str(error), 128 + signal_number)
+        elif (trouble := atomic.trouble(error)) is not None:
+            status[0] = _complain(name, trouble, 2)
+        else:
             raise
-        status[0] = _complain(name, str(error), 128 + signal_number)
 
 
 @contextlib.contextmanager

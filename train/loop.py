@@ -208,13 +208,15 @@ class Run:
         }
 
     def _evaluate(self) -> dict[str, float | int]:
-        return evaluate(
+        metrics = evaluate(
             self.start.model,
             self.state.variables,
             self.evaluation,
             preprocess=self.start.card.preprocess,
             batch_size=max(self.config.batch_size, 256),
         )
+        self._require_finite(metrics["loss"])
+        return metrics
 
     def _record(
         self, row: Row, metrics: dict[str, float | int] | None, loggers: Sequence[Logger]

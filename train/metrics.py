@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 def top_k_hits(
     logits: Float[Array, "b k"], labels: Int[Array, " b"] | Float[Array, "b k"], k: int
 ) -> Float[Array, " b"]:
-    """1 where the label is among the k largest logits, else 0; equal logits count against it."""
+    """1 where the label is among the k largest logits, else 0.
+
+    Logits that are equal count against it, and so do those that are not numbers.
+    """
     if labels.ndim == 2:
         labels = labels.argmax(axis=-1)
     target = jnp.take_along_axis(logits, labels[:, None], axis=-1)
     index = jnp.arange(logits.shape[-1])[None]
-    ahead = (logits > target) | ((logits == target) & (index != labels[:, None]))
+    ahead = ~(logits < target) & (index != labels[:, None])
     return (ahead.sum(axis=-1) < k).astype(jnp.float32)
 
 

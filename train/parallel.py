@@ -79,17 +79,17 @@ def _on_all_hosts(leaf: Any, everywhere: NamedSharding) -> jax.Array:
     return jax.make_array_from_process_local_data(everywhere, np.asarray(leaf))
 
 
-def check_divisible(batch_size: int, devices: int) -> None:
+def check_divisible(batch_size: int, parts: int, of_what: str = "devices") -> None:
     """Refuses a batch that cannot be split evenly.
 
     Raises:
-        UsageError: `batch_size` is not a multiple of `devices`; the nearest that are, are named.
+        UsageError: `batch_size` is not a multiple of `parts`; the nearest that are, are named.
     """
-    if batch_size % devices:
-        lower, upper = batch_size // devices * devices, -(-batch_size // devices) * devices
+    if batch_size % parts:
+        lower, upper = batch_size // parts * parts, -(-batch_size // parts) * parts
         near = f"{lower} or {upper}" if lower else str(upper)
         raise UsageError(
-            f"`batch_size` must be divisible by the {devices} devices, got {batch_size}; use {near}"
+            f"`batch_size` must be divisible by the {parts} {of_what}, got {batch_size}; use {near}"
         )
 
 

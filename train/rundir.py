@@ -16,16 +16,25 @@ def run_directory(config: Config, say: Callable[[str], None] = lambda _: None) -
     config must agree; what may differ and does is reported through `say`.
 
     Raises:
-        UsageError: the directory holds another run, or this one and `resume` is not set.
+        UsageError: the directory holds another run, or this one and `resume` is not set, or it
+            cannot be written.
     """
     directory = Path(config.out) if config.out else _default(config)
     saved = directory / "config.json"
     if config.resume and saved.exists():
         _check_same(config, saved, say)
-    elif directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+    elif directory.exists() and not directory.is_dir():
+        raise UsageError(f"`out` {directory} is a file; choose another `out`")
+    elif directory.exists() and any(directory.iterdir()):
         hint = "add --resume to continue it, or " if saved.exists() else ""
         raise UsageError(f"`out` {directory} is not empty; {hint}choose another `out`")
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UsageError(
+            f"cannot make `out` {directory}: {reason}; choose another `out`"
+        ) from error
     return directory
 
 

@@ -51,8 +51,8 @@ def load_data(config: Config) -> tuple[Dataset, Dataset]:
     evaluation = load_dataset(config.dataset, split, **options)
     if config.per_class is not None:
         training = few_shot(training, config.per_class, config.seed)
-    check_divisible(config.batch_size, jax.device_count())
-    check_divisible(config.batch_size, config.batch_norm_groups)
+    check_divisible(config.batch_size, jax.device_count(), "devices")
+    check_divisible(config.batch_size, config.batch_norm_groups, "`batch_norm_groups`")
     return training, evaluation
 
 

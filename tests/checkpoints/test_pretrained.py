@@ -126,7 +126,7 @@ def test_a_run_gives_its_newest_complete_checkpoint(small, card, tmp_path):
         loaded_step()
     for step in (5, 40, 200):
         shutil.rmtree(store.step_path(tmp_path, step) / "arrays")
-    with pytest.raises(UsageError, match="has no complete checkpoint"):
+    with pytest.raises(UsageError, match=r"has no complete checkpoint\. .*00200.* is damaged"):
         loaded_step()
 
 

@@ -137,7 +137,10 @@ def test_averaged_parameters_are_kept_and_resumed(tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     wild = dataclasses.replace(BASE.optimization, learning_rate=1e30, clip_norm=None, warmup=0.0)
     with pytest.raises(zoo.UsageError, match=r"the loss became nan.*lower `learning_rate`"):
-        train.fit(config(tmp_path, optimization=wild))
+        train.fit(config(tmp_path / "many", optimization=wild))
+    with pytest.raises(zoo.UsageError, match="the loss became"):  # in the last update
+        train.fit(config(tmp_path / "one", optimization=wild, steps=1))
+    assert not store.steps(tmp_path / "one")
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,12 @@ def test_equal_logits_are_no_hit():
     assert top_k_hits(logits, jnp.array([2, 0]), 5).tolist() == [1, 1]
 
 
+def test_a_network_that_has_diverged_hits_nothing():
+    logits = jnp.array([[jnp.nan] * 3, [1.0, jnp.nan, 3.0], [1.0, 2.0, jnp.nan]])
+    assert top_k_hits(logits, jnp.array([0, 2, 2]), 1).tolist() == [0, 0, 0]
+    assert top_k_hits(logits, jnp.array([0, 2, 2]), 2).tolist() == [0, 1, 0]
+
+
 @pytest.fixture(scope="module")
 def digits():
     return train.load_dataset("zoo_digits", "validation")

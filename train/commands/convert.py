@@ -53,6 +53,7 @@ def convert_command(argv: list[str]) -> None:
 
 def _export(loaded: checkpoints.Pretrained, path: Path, target: str | None) -> Path:
     """Writes the file beside its place first, so that it is there whole or not at all."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     target = target or _first_library(loaded)
@@ -61,8 +62,9 @@ def _export(loaded: checkpoints.Pretrained, path: Path, target: str | None) -> P
     try:
         save_file(tensors, partial, metadata={"format": "pt"})  # what PyTorch's libraries ask for
         partial.rename(path)
-    except OSError as error:
-        raise UsageError(f"could not write {str(path)!r}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"could not write {str(path)!r}: {reason}") from error
     finally:
         partial.unlink(missing_ok=True)
     return path

@@ -86,7 +86,10 @@ def load(root: pathlib.Path, split: str, *, skip_broken: bool = False) -> ImageF
             "is broken, or leave it out with `skip_broken` (--skip-broken)"
         )
     if not sound:
-        raise UsageError(f"split {split!r} of folder '{root}' holds no images that can be read")
+        raise UsageError(
+            f"split {split!r} of folder '{root}' holds no images that can be read; add some, or "
+            "choose another split"
+        )
     return ImageFolder(
         str(root),
         split,

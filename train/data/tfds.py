@@ -140,7 +140,7 @@ def prepare_embedded(builder: tfds.core.DatasetBuilder) -> None:
     try:
         with quiet():
             builder.download_and_prepare(file_format="array_record")
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the writer of ArrayRecord raises the latter
         if builder.is_prepared():  # another process was faster
             return
         raise UsageError(

@@ -38,6 +38,8 @@ def _equation(equation: Any) -> int:
         (contracted, _), _ = params["dimension_numbers"]
         left = equation.invars[0].aval.shape
         return equation.outvars[0].aval.size * math.prod(left[axis] for axis in contracted)
+    if name == "cond":  # forms for several platforms, of which one is a convolution
+        return max(_count(branch.jaxpr) for branch in params["branches"])
     repeats = params.get("length", 1) if name == "scan" else 1
     inner = (p.jaxpr if hasattr(p, "jaxpr") else p for p in params.values())
     return repeats * sum(_count(p) for p in inner if hasattr(p, "eqns"))

@@ -23,9 +23,10 @@ from jaxtyping import Array, Float, Int, Key
 from zoo.errors import UsageError
 from zoo.layers.attention import attend
 from zoo.layers.conv import Conv
+from zoo.layers.dense import Dense
 from zoo.layers.drop_path import DropPath
 from zoo.layers.head import linear_head
-from zoo.layers.initializers import LECUN_UNIFORM, NORMAL_002, ONES, ZEROS
+from zoo.layers.initializers import LECUN_UNIFORM, NORMAL_002, ONES
 from zoo.layers.mlp import Mlp
 from zoo.layers.norm import BatchNorm, LayerNorm
 
@@ -207,7 +208,7 @@ class SReT(nn.Module):
         self, s: int, x: Float[Array, "b n d"], norm: ModuleFactory, orders: Any, train: bool
     ) -> Float[Array, "b n d"]:
         """Layers are numbered as they are met first: blocks are even, MLPs between them odd."""
-        dense = partial(nn.Dense, kernel_init=LECUN_UNIFORM, bias_init=ZEROS, dtype=self.dtype)
+        dense = partial(Dense, kernel_init=LECUN_UNIFORM, dtype=self.dtype)
         block_cls = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
         between = partial(Between, self.between_ratio, dense, norm)
         again = self.permuted_slices[s]

@@ -18,9 +18,10 @@ from jaxtyping import Array, Float
 from zoo.errors import UsageError
 from zoo.layers.attention import attend
 from zoo.layers.conv import Conv
+from zoo.layers.dense import Dense
 from zoo.layers.drop_path import DropPath
 from zoo.layers.head import linear_head
-from zoo.layers.initializers import LECUN_UNIFORM, NORMAL_002, ZEROS
+from zoo.layers.initializers import LECUN_UNIFORM, NORMAL_002
 from zoo.layers.mlp import Mlp
 from zoo.layers.norm import LayerNorm
 
@@ -188,7 +189,7 @@ class TNT(nn.Module):
         "pooled" is the class token after the last norm.
         """
         grid = self._grid((images.shape[1], images.shape[2]))
-        dense = partial(nn.Dense, kernel_init=NORMAL_002, bias_init=ZEROS, dtype=self.dtype)
+        dense = partial(Dense, kernel_init=NORMAL_002, dtype=self.dtype)
         norm = partial(self.norm, epsilon=1e-5, dtype=self.dtype)
         drop = partial(DropPath, train=train)
         block = nn.remat(Block) if self.remat else Block

@@ -11,7 +11,7 @@ from zoo.layers.group_norm import GroupNorm
 from zoo.layers.initializers import HE_NORMAL_FAN_OUT, LECUN_UNIFORM, recording
 from zoo.layers.local_attention import ela_b, ela_l, ela_s, ela_t
 from zoo.layers.norm import BatchNorm
-from zoo.layers.pool import max_pool
+from zoo.layers.pool import avg_pool, max_pool
 from zoo.layers.standardized_conv import StandardizedConv
 
 
@@ -37,6 +37,55 @@ def test_padding_is_symmetric_at_stride_two(key):
     assert y[0, :, :, 0].tolist() == [[1, 0], [0, 0]]  # XLA's SAME would not see pixel (-1, -1)
     y = conv.apply({"params": {"kernel": jnp.ones((3, 3, 1, 1))}}, image[:, ::-1, ::-1])
     assert y[0, :, :, 0].tolist() == [[0, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("groups", "features", "kernel", "stride", "padding"),
+    [(4, 4, (5, 3), 1, None), (4, 4, (5, 5), 2, "SAME"), (4, 8, (3, 3), 2, None)],
+)
+def test_depthwise_convolution_is_the_grouped_one(groups, features, kernel, stride, padding, key):
+    conv = Conv(features, kernel, stride=stride, padding=padding, groups=groups)
+    x = jax.random.normal(key, (2, 9, 8, groups))
+    weights = conv.init(key, x)["params"]["kernel"]
+    sides = [(k // 2, k // 2) for k in kernel] if padding is None else padding
+
+    def grouped(x, weights):
+        return jax.lax.conv_general_dilated(
+            x,
+            weights,
+            (stride, stride),
+            sides,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=groups,
+        )
+
+    y, vjp = jax.vjp(lambda x, w: conv.apply({"params": {"kernel": w}}, x), x, weights)
+    expected, expected_vjp = jax.vjp(grouped, x, weights)
+    pairs = zip((y, *vjp(y)), (expected, *expected_vjp(expected)), strict=True)
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * jnp.abs(theirs).max())
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_pools_and_their_gradients_are_those_of_xla(stride, key):
+    x = jax.random.randint(key, (2, 9, 8, 3), 0, 4).astype(jnp.float32)  # with many ties
+    sides = ((0, 0), (1, 1), (1, 1), (0, 0))
+    window, strides = (1, 3, 3, 1), (1, stride, stride, 1)
+    largest = lambda x: jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, strides, sides)  # noqa: E731
+    total = lambda x: jax.lax.reduce_window(x, 0.0, jax.lax.add, window, strides, sides)  # noqa: E731
+    for pool, reference in (
+        (lambda x: max_pool(x, 3, stride, 1), largest),
+        (lambda x: 9 * avg_pool(x, 3, stride, 1), total),
+    ):
+        y, vjp = jax.vjp(pool, x)
+        expected, expected_vjp = jax.vjp(reference, x)
+        np.testing.assert_allclose(y, expected, rtol=1e-6)
+        np.testing.assert_allclose(vjp(y)[0], expected_vjp(y)[0], rtol=1e-6)
+
+
+def test_max_pool_shows_what_is_not_a_number():
+    x = jnp.ones((1, 4, 4, 1)).at[0, 1, 1, 0].set(jnp.nan)
+    assert jnp.isnan(max_pool(x, 3, 2, 1)).all()
 
 
 def test_max_pool_pads_with_minus_infinity():

@@ -12,11 +12,14 @@ def attend(
 
     .. math:: \mathrm{softmax}\left(Q K^\top / \sqrt{d / h}\right) V
 
-    The softmax is computed in at least float32. Vaswani et al. 2017, equation 1,
+    The softmax is computed in at least float32, and its division follows the product with V, where
+    it concerns d / h numbers of a row instead of n. Vaswani et al. 2017, equation 1,
     https://arxiv.org/abs/1706.03762.
     """
     b, n, d = q.shape
-    q, k, v = (x.reshape(b, n, heads, d // heads) for x in (q, k, v))
-    scores = jnp.einsum("bqhd,bkhd->bhqk", q * (d // heads) ** -0.5, k)
-    weights = jax.nn.softmax(scores.astype(jnp.promote_types(scores.dtype, jnp.float32)))
-    return jnp.einsum("bhqk,bkhd->bqhd", weights.astype(v.dtype), v).reshape(b, n, d)
+    q, k, v = (x.reshape(b, n, heads, d // heads).swapaxes(1, 2) for x in (q, k, v))
+    scores = (q * (d // heads) ** -0.5) @ k.swapaxes(2, 3)
+    scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+    weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
+    mixture = (weights.astype(v.dtype) @ v) / weights.sum(axis=-1, keepdims=True)
+    return mixture.astype(v.dtype).swapaxes(1, 2).reshape(b, n, d)

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from zoo.layers.dense import linear
 from zoo.layers.initializers import HE_NORMAL_FAN_OUT, ZEROS, Initializer
+from zoo.layers.windows import depthwise
 
 
 class Conv(nn.Module):
@@ -44,7 +46,7 @@ class Conv(nn.Module):
         kernel = self.effective(self.param("kernel", self.kernel_init, shape, jnp.float32))
         x, kernel = jnp.asarray(x, self.dtype), jnp.asarray(kernel, self.dtype)
         if self.kernel_size == (1, 1) and self.groups == 1 and not self.padding:
-            y = pointwise(x[:, :: self.stride, :: self.stride], kernel[0, 0])
+            y = linear(x[:, :: self.stride, :: self.stride], kernel[0, 0])
         else:
             y = self._convolve(x, kernel)
         if self.use_bias:
@@ -57,6 +59,8 @@ class Conv(nn.Module):
         return kernel
 
     def _convolve(self, x: Array, kernel: Array) -> Array:
+        if self.groups == x.shape[-1] and self.dilation == 1:
+            return self._depthwise(x, kernel)
         return jax.lax.conv_general_dilated(
             x,
             kernel,
@@ -67,13 +71,18 @@ class Conv(nn.Module):
             feature_group_count=self.groups,
         )
 
+    def _depthwise(self, x: Array, kernel: Array) -> Array:
+        """Every channel alone, or repeated if there are more of output than of input."""
+        pads = self._pads()
+        if isinstance(pads, str):
+            strides = (self.stride, self.stride)
+            pads = jax.lax.padtype_to_pads(x.shape[1:3], self.kernel_size, strides, pads)
+        copies = (*x.shape, self.features // self.groups)
+        x = jnp.broadcast_to(x[..., None], copies).reshape(*x.shape[:-1], -1)
+        return depthwise(x, kernel, self.stride, tuple(pads))
+
     def _pads(self) -> str | Sequence[tuple[int, int]]:
         if isinstance(self.padding, str):
             return self.padding
         pads = [(k - 1) // 2 if self.padding is None else self.padding for k in self.kernel_size]
         return [(p, p) for p in pads]
-
-
-def pointwise(x: Float[Array, "b h w c"], kernel: Float[Array, "c d"]) -> Float[Array, "b h w d"]:
-    """1×1 convolution as a matrix product: on CPU its kernel gradient is ten times faster."""
-    return jax.lax.dot_general(x, kernel, (((3,), (0,)), ((), ())))

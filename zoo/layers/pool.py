@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from zoo.layers.windows import window_max, window_sum
+
 
 def max_pool(
     x: Float[Array, "b h w c"], window: int, stride: int, padding: int = 0, *, ceil: bool = False
@@ -16,8 +18,8 @@ def max_pool(
     With `ceil` a last window that begins inside the image but ends outside it counts too.
     """
     sides = [(padding, padding + ceil * _missing(n, window, stride, padding)) for n in x.shape[1:3]]
-    pads, strides = ((0, 0), *sides, (0, 0)), (1, stride, stride, 1)
-    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, window, window, 1), strides, pads)
+    x = jnp.pad(x, ((0, 0), *sides, (0, 0)), constant_values=-jnp.inf)
+    return window_max(x, window, stride)
 
 
 def avg_pool(
@@ -29,8 +31,8 @@ def avg_pool(
     count_padding: bool = True,
 ) -> Float[Array, "b h2 w2 c"]:
     """Mean of each square window; `padding` zeros on every side count, or are left out of it."""
-    pads, strides = ((0, 0), *((padding, padding),) * 2, (0, 0)), (1, stride, stride, 1)
-    sums = jax.lax.reduce_window(x, 0.0, jax.lax.add, (1, window, window, 1), strides, pads)
+    padded = jnp.pad(x, ((0, 0), *((padding, padding),) * 2, (0, 0)))
+    sums = window_sum(padded, window, stride)
     if count_padding or not padding:
         return sums / window**2
     rows, columns = (_inside(n, window, stride, padding) for n in x.shape[1:3])

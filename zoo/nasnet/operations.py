@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from zoo.layers.initializers import HE_NORMAL_FAN_IN
 from zoo.layers.pool import avg_pool
+from zoo.layers.windows import window_max, window_sum
 
 ModuleFactory = Callable[..., Any]
 
@@ -50,18 +51,17 @@ def pool(
         count_padding: zeros around the map count in a strided mean.
     """
     sizes, strides = (1, window, window, 1), (1, stride, stride, 1)
+    pads = jax.lax.padtype_to_pads(x.shape, sizes, strides, "SAME")
     if kind == "max":
         border = border if stride > 1 else -jnp.inf
-        pads = jax.lax.padtype_to_pads(x.shape, sizes, strides, "SAME")
-        x = jnp.pad(x, pads, constant_values=border)
-        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, sizes, strides, "VALID")
+        return window_max(jnp.pad(x, pads, constant_values=border), window, stride)
     if stride == 1:
         return avg_pool(x, window, 1, window // 2, count_padding=False)
-    sums = jax.lax.reduce_window(x, 0.0, jax.lax.add, sizes, strides, "SAME")
+    sums = window_sum(jnp.pad(x, pads), window, stride)
     if count_padding:
         return sums / window**2
-    ones = jnp.ones((1, *x.shape[1:3], 1), x.dtype)
-    return sums / jax.lax.reduce_window(ones, 0.0, jax.lax.add, sizes, strides, "SAME")
+    ones = jnp.pad(jnp.ones((1, *x.shape[1:3], 1), x.dtype), pads)
+    return sums / window_sum(ones, window, stride)
 
 
 def separable(

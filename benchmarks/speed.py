@@ -1,4 +1,4 @@
-"""Times beside the references: `python -m benchmarks.speed [--sret FOLDER] [NAME ...]`.
+"""Times beside the references: `python -m benchmarks.speed [NAME ...]`, options with `--help`.
 
 One process, two threads, turns taken one by one, medians. A forward pass in evaluation, and a step
 of SGD on the cross entropy. The peers are timm and the authors' SReT in eager PyTorch, and Keras on
@@ -193,7 +193,7 @@ print(time.perf_counter() - start)
     return float(subprocess.check_output([sys.executable, "-c", program]))
 
 
-def row(name: str, folder: str | None) -> str:
+def row(name: str, folder: str | None, repeats: int | None) -> str:
     """One line of the table."""
     bench, side = BENCHES[name], zoo.model_info(name).image_size
     rng = np.random.default_rng(0)
@@ -204,7 +204,7 @@ def row(name: str, folder: str | None) -> str:
     cells = []
     for kind in Calls._fields:
         other = None if theirs is None else getattr(theirs, kind)
-        compile_time, fast, slow = alternate(getattr(mine, kind), other, bench.repeats)
+        compile_time, fast, slow = alternate(getattr(mine, kind), other, repeats or bench.repeats)
         cells += [f"{fast:.3f}", f"{slow:.3f}", f"{slow / fast:.2f}", f"{compile_time:.1f}"]
     return " | ".join([f"| {name} | {bench.peer} | {bench.batch}", *cells, f"{init:.2f} |"])
 
@@ -214,11 +214,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="networks (default: all)")
     parser.add_argument("--sret", help="folder with SReT.py of the authors")
+    parser.add_argument("--repeats", type=int, help="turns of each kind")
     options = parser.parse_args()
     print("| network | peer | batch | forward | peer's | speed | compile | ", end="")
     print("step | peer's | speed | compile | init |\n|" + " --- |" * 12)
     for name in options.names or [n for n in BENCHES if n in zoo.list_models()]:
-        print(row(name, options.sret), flush=True)
+        print(row(name, options.sret, options.repeats), flush=True)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import checkpoints
 from train import report
 from train.cli import COMMANDS, configure_jax, main
 from train.predict import check_picture
+from train.recipes import RECIPES
 from zoo.errors import UsageError
 
 SHIPPED = "resnet8.digits"
@@ -418,3 +419,15 @@ def test_a_file_that_cannot_be_written_is_named(zoo, tmp_path, monkeypatch):
     assert status == 2
     assert "could not write" in err
     assert not list(tmp_path.iterdir())
+
+
+def test_finetune_without_arguments_runs_the_transfer_recipe(zoo, monkeypatch, tmp_path):
+    seen = []
+
+    def record(config, *, compare_scratch, reporter):
+        seen.append((config, compare_scratch))
+        raise UsageError("enough")
+
+    monkeypatch.setattr("train.commands.fit.finetune", record)
+    assert zoo("finetune")[0] == 2
+    assert seen == [(RECIPES["resnet8.transfer"], True)]

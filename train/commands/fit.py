@@ -1,6 +1,7 @@
 """`zoo train` and `zoo finetune`."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 from train import hosts
@@ -136,7 +137,7 @@ def _without_other_length(default: Any, argv: list[str]) -> Any:
 
 def _given(argv: list[str], option: str) -> str | None:
     """The value of `--option VALUE` or `--option=VALUE`, if it is there."""
-    for word, following in zip(argv, [*argv[1:], None], strict=True):
+    for word, following in itertools.zip_longest(argv, argv[1:]):
         if word == option:
             return following
         if word.startswith(f"{option}="):

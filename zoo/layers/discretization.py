@@ -11,7 +11,6 @@ Gu et al. 2021, https://arxiv.org/abs/2110.13985, section 2 and appendix C.
 
 import jax
 import jax.numpy as jnp
-from jax.lax.linalg import tridiagonal_solve
 from jax.scipy.linalg import expm
 from jaxtyping import Array, Float
 
@@ -75,33 +74,3 @@ def zero_order_hold(a: Matrix, b: Vector, dt: Step) -> tuple[Matrix, Vector]:
     with jax.default_matmul_precision("highest"):
         solution = expm(dt * joint)
     return solution[:-1, :-1], solution[:-1, -1]
-
-
-def tridiagonal_bilinear(
-    parts: dict[str, Array], dt: Step, alpha: float = 0.5
-) -> tuple[Matrix, Vector]:
-    r"""`generalized_bilinear` of an inverse-tridiagonal system in N² instead of N³ operations.
-
-    For \(A = -P (T^{-1} + C) Q\) with diagonal P, C and Q, the resolvent's column
-    \(x = (I - \alpha \Delta A)^{-1} e\) is \(x = Q^{-1} T w\), where w solves a tridiagonal system:
-
-    .. math:: \bigl((P^{-1} + \alpha \Delta C Q) Q^{-1} T + \alpha \Delta I\bigr) w = P^{-1} e,
-              \quad \bar A = \tfrac1\alpha R - \tfrac{1 - \alpha}\alpha I,\quad \bar B = \Delta R B
-
-    Args:
-        parts: `dl`, `d`, `du`, `pl`, `pr`, `c`, `b` of `zoo.layers.transition.tridiagonal`.
-        dt: step.
-        alpha: in (0, 1]; forward Euler has no resolvent.
-    """
-    lower, upper = parts["dl"][:-1].at[0].set(0.0), parts["du"][1:].at[-1].set(0.0)
-    left, right = parts["pl"], parts["pr"]
-    row = (1 / left + alpha * dt * parts["c"] * right) / right
-    columns = jnp.diag(1 / left)
-    w = tridiagonal_solve(row * lower, row * parts["d"] + alpha * dt, row * upper, columns)
-    product = parts["d"][:, None] * w
-    product += lower[:, None] * jnp.roll(w, 1, axis=0) + upper[:, None] * jnp.roll(w, -1, axis=0)
-    resolvent = product / right[:, None]
-    identity = jnp.eye(len(left), dtype=w.dtype)
-    a_bar = resolvent / alpha - (1 - alpha) / alpha * identity
-    b = left * parts["b"]
-    return a_bar, dt * jnp.matmul(resolvent, b, precision=jax.lax.Precision.HIGHEST)

@@ -208,12 +208,19 @@ class LinearStateSpace(nn.Module):
     def _discretization(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """A function of one feature, and what to map it over."""
         parts = jax.tree.map(self._exact, self.parts())
-        dt, system = jnp.exp(self._exact(self.log_dt)), self.transition(self.state_size).system
-        discretize = partial(_discrete, self.discretize, self.rate, self.rescale_input)
+        dt, form = jnp.exp(self._exact(self.log_dt)), self.transition(self.state_size)
+        prepare, method = form.system, self.discretize
+        if self.discretize is generalized_bilinear and form.bilinear is not None:
+            prepare, method = lambda parts: (parts,), form.bilinear
+
+        def discretize(dt: Array, *system: Any) -> tuple[Array, Array]:
+            a_bar, b_bar = method(*system, dt * self.rate)
+            return a_bar, b_bar if self.rescale_input else method(*system, dt)[1]
+
         if self.learn == "per_feature":
-            return lambda dt, parts: discretize(*system(parts), dt), (dt, parts)
-        shared = system(parts)
-        return lambda dt: discretize(*shared, dt), (dt,)
+            return lambda dt, parts: discretize(dt, *prepare(parts)), (dt, parts)
+        shared = prepare(parts)
+        return lambda dt: discretize(dt, *shared), (dt,)
 
     def _skip(self, u: Float[Array, "*b h"]) -> Float[Array, "*b h m"]:
         gain = self.D.astype(u.dtype).reshape((1,) * (u.ndim - 1) + self.D.shape)
@@ -238,13 +245,6 @@ class LinearStateSpace(nn.Module):
                 f"a sequence must be (batch, length, {self.width}) with a length of at least 1, "
                 f"got {u.shape}; `width` of the layer is its number of features."
             )
-
-
-def _discrete(
-    discretize: Callable[..., Any], rate: float, rescale_input: bool, a: Array, b: Array, dt: Array
-) -> tuple[Array, Array]:
-    a_bar, b_bar = discretize(a, b, dt * rate)
-    return a_bar, b_bar if rescale_input else discretize(a, b, dt)[1]
 
 
 def _log_dt(layer: LinearStateSpace) -> Initializer:

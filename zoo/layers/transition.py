@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from zoo.errors import UsageError
-from zoo.layers import hippo
+from zoo.layers import hippo, tridiagonal
+from zoo.layers.discretization import Step
 from zoo.layers.initializers import Initializer, constant
 
 Matrices = tuple[Float[Array, "n n"], Float[Array, " n"]]
@@ -31,13 +31,16 @@ class Transition(NamedTuple):
     Attributes:
         system: from the parameters, by name, to `(A, B)`.
         parts: shape and initialiser of every parameter.
+        bilinear: from the parameters, a step and alpha to what `generalized_bilinear` makes of
+            `system(parts)`, where the form of A allows it in fewer operations; else None.
     """
 
     system: Callable[[Parts], Matrices]
     parts: Mapping[str, Spec]
+    bilinear: Callable[..., Matrices] | None = None
 
 
-def tridiagonal(parts: Parts) -> Matrices:
+def inverse_tridiagonal(parts: Parts) -> Matrices:
     r"""Inverse of a tridiagonal matrix, plus a diagonal, scaled from both sides.
 
     .. math:: A = -\mathrm{diag}(p_l) (T^{-1} + \mathrm{diag}(c)) \mathrm{diag}(p_r),\quad
@@ -45,11 +48,34 @@ def tridiagonal(parts: Parts) -> Matrices:
 
     `dl` and `du` have N + 1 entries, of which the first and the last are never used.
     """
-    matrix = jnp.diag(parts["d"]) + jnp.diag(parts["dl"][1:-1], -1) + jnp.diag(parts["du"][1:-1], 1)
-    with jax.default_matmul_precision("highest"):
-        inverse = jnp.linalg.inv(matrix)
+    inverse = tridiagonal.solve(*_diagonals(parts), jnp.eye(len(parts["d"]), dtype=parts["d"].dtype))
     inner = inverse + jnp.diag(parts["c"])
     return -parts["pl"][:, None] * inner * parts["pr"][None], parts["pl"] * parts["b"]
+
+
+def inverse_tridiagonal_bilinear(parts: Parts, dt: Step, alpha: float = 0.5) -> Matrices:
+    r"""`generalized_bilinear` of `inverse_tridiagonal` in N² instead of N³ operations.
+
+    The resolvent \(x = (I - \alpha \Delta A)^{-1} e\) of a column is \(x = Q^{-1} T w\), where
+
+    .. math:: \bigl((P^{-1} + \alpha \Delta C Q) Q^{-1} T + \alpha \Delta I\bigr) w = P^{-1} e
+
+    with the diagonal matrices P, C and Q of \(p_l\), c and \(p_r\), and
+    \(\bar A = \tfrac1\alpha R - \tfrac{1 - \alpha}\alpha I\) for the resolvent R of I: alpha must
+    not be 0. Where no scale grows with n, as in `lagt`, the dense way is more exact for small steps.
+    """
+    lower, main, upper = _diagonals(parts)
+    left, right, size = parts["pl"], parts["pr"], len(parts["d"])
+    row = (1 / left + alpha * dt * parts["c"] * right) / right
+    columns = jnp.concatenate([jnp.diag(1 / left), parts["b"][:, None]], axis=1)
+    w = tridiagonal.solve(row * lower, row * main + alpha * dt, row * upper, columns)
+    both = tridiagonal.multiply(lower, main, upper, w) / right[:, None]
+    identity = jnp.eye(size, dtype=both.dtype)
+    return both[:, :-1] / alpha - (1 - alpha) / alpha * identity, dt * both[:, -1]
+
+
+def _diagonals(parts: Parts) -> tuple[Array, Array, Array]:
+    return parts["dl"][:-1].at[0].set(0), parts["d"], parts["du"][1:].at[-1].set(0)
 
 
 def cumulative(parts: Parts, size: int) -> Matrices:
@@ -75,7 +101,7 @@ def dense(parts: Parts) -> Matrices:
 
 
 def legs(size: int, diag_scale: int = 2, diag_add: bool = True) -> Transition:
-    r"""Scaled Legendre as `tridiagonal`, where \(T^{-1}\) is the lower triangle of ones.
+    r"""Scaled Legendre as `inverse_tridiagonal`, where \(T^{-1}\) is the lower triangle of ones.
 
     Args:
         size: N.
@@ -91,7 +117,7 @@ def legs(size: int, diag_scale: int = 2, diag_add: bool = True) -> Transition:
 
 
 def legt(size: int, corners: int = 3) -> Transition:
-    r"""Translated Legendre (a window of length 1) as `tridiagonal`, with slight noise on d.
+    r"""Translated Legendre (a window of length 1) as `inverse_tridiagonal`, with slight noise on d.
 
     Args:
         size: N.
@@ -107,19 +133,19 @@ def legt(size: int, corners: int = 3) -> Transition:
 
 
 def lagt(size: int) -> Transition:
-    """Translated Laguerre as `tridiagonal`."""
+    """Translated Laguerre as `inverse_tridiagonal`."""
     ones = np.ones(size)
     return _tridiagonal(ones, constant(ones), -1.0, 0.0, np.full(size, -0.5))
 
 
 def jacobi(size: int, halve: bool = False, double_b: bool = True) -> Transition:
-    """The authors' Jacobi variant of LegS as `tridiagonal`: scales are the roots of 2n + 2."""
+    """The authors' Jacobi variant of LegS as `inverse_tridiagonal`: scales are the roots of 2n + 2."""
     scales, c = np.sqrt(2 * np.arange(size) + 2), np.full(size, -0.5 * halve)
     return _tridiagonal(scales, constant(np.ones(size)), -1.0, 0.0, c, b=1.0 + double_b)
 
 
 def chebyshev(size: int) -> Transition:
-    """Translated Chebyshev, of the first kind, as `tridiagonal`; d is slight noise.
+    """Translated Chebyshev, of the first kind, as `inverse_tridiagonal`; d is slight noise.
 
     The second kind is the same but for entries of `dl` and `du` that are never used.
     """
@@ -161,7 +187,12 @@ def random(size: int) -> Transition:
 
 
 def _tridiagonal(
-    scales: np.ndarray, d: Initializer, below: float, above: float, c: np.ndarray, b: float = 1.0
+    scales: np.ndarray,
+    d: Initializer,
+    below: float,
+    above: float,
+    c: np.ndarray,
+    b: float = 1.0,
 ) -> Transition:
     size = len(scales)
     inside = np.pad(np.ones(size - 1), 1)
@@ -169,7 +200,9 @@ def _tridiagonal(
     parts |= {"pl": constant(scales), "pr": constant(scales)}
     parts |= {"c": constant(c), "b": constant(np.full(size, b))}
     shapes = {name: (size + (name in ("dl", "du")),) for name in parts}
-    return Transition(tridiagonal, {name: (shapes[name], parts[name]) for name in parts})
+    specs = {name: (shapes[name], parts[name]) for name in parts}
+    fast = inverse_tridiagonal_bilinear if scales[-1] > scales[0] else None
+    return Transition(inverse_tridiagonal, specs, fast)
 
 
 def _cumulative(size: int, a: float, b: float) -> Transition:

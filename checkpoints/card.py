@@ -89,9 +89,9 @@ class Card:
     @property
     def rank(self) -> tuple[float, float] | None:
         """What the best checkpoint of a run has most of: top-1, then low loss; None if unknown."""
-        if not {"top1", "loss"} <= self.metrics.keys():
+        if "loss" not in self.metrics:
             return None
-        return self.metrics["top1"], -self.metrics["loss"]
+        return self.metrics.get("top1", 0.0), -self.metrics["loss"]
 
     def to_json(self) -> str:
         """The card as readable JSON; `Card.from_json` gives back an equal card."""

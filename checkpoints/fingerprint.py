@@ -45,14 +45,13 @@ def probe(shape: Sequence[int]) -> Float32[np.ndarray, "..."]:
     return uniform.astype(np.float32).reshape(tuple(shape))
 
 
-def probe_of(card: Card) -> Float32[np.ndarray, "b h w c"]:
+def probe_of(card: Card) -> Float32[np.ndarray, "..."]:
     """The probe for images such as the weights expect."""
-    side = card.preprocess.image_size
-    return probe((BATCH, side, side, card.preprocess.channels))
+    return probe((BATCH, *card.preprocess.shape))
 
 
 def answer(
-    model: nn.Module, variables: Mapping[str, Any], images: Float32[np.ndarray, "b h w c"]
+    model: nn.Module, variables: Mapping[str, Any], images: Float32[np.ndarray, "..."]
 ) -> Float32[np.ndarray, "b out"]:
     """Evaluation outputs of a network, in full float32 precision on any device."""
     forward = jax.jit(partial(model.apply, train=False))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 from PIL import Image, ImageOps
 
 from zoo.errors import UsageError, closest
@@ -77,13 +77,19 @@ class Preprocess:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocess":
-        """The inverse of `dataclasses.asdict`; accepts JSON's lists."""
-        return cls(**{**values, **{k: tuple(v) for k, v in values.items() if isinstance(v, list)}})
+        """The inverse of `dataclasses.asdict`, of sequences too; accepts JSON's lists."""
+        kind = SequencePreprocess if "length" in values else Preprocess
+        return kind(**{**values, **{k: tuple(v) for k, v in values.items() if isinstance(v, list)}})
 
     @property
     def channels(self) -> int:
         """Channels of the result."""
         return len(self.mean)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the result: (image_size, image_size, channels)."""
+        return self.image_size, self.image_size, self.channels
 
     def with_channels(self, channels: int) -> "Preprocess":
         """The same for another number of channels: the average for one, else values in turn."""
@@ -118,6 +124,44 @@ class Preprocess:
         """Maps pixels to (pixel / 255 - mean) / std; a batch works as well as one image."""
         mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
         return (image.astype(np.float32) / np.float32(255) - mean) / std
+
+
+@dataclass(frozen=True)
+class SequencePreprocess(Preprocess):
+    """The same for sequences of numbers, (length, channels): nothing of a picture is asked for.
+
+    Attributes:
+        length: steps of the result; longer sequences are cut, shorter ones end with means.
+        mean: per channel, of the numbers as they come.
+        std: per channel, of the numbers as they come.
+    """
+
+    length: int = 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the result: (length, channels)."""
+        return self.length, self.channels
+
+    def __call__(self, image: Image.Image | np.ndarray) -> Float32[np.ndarray, "l c"]:
+        """Prepares one sequence; returns float32 (length, channels)."""
+        return self.normalize(self.resize(image))
+
+    def resize(self, image: Image.Image | np.ndarray) -> Float32[np.ndarray, "l c"]:
+        """Brings one sequence, float (any length, channels), to the length."""
+        image = np.asarray(image)
+        if image.ndim != 2 or image.shape[1] != self.channels:
+            raise UsageError(
+                f"A sequence must have the shape (length, {self.channels}), got {image.shape}."
+            )
+        whole = np.tile(np.asarray(self.mean, np.float32), (self.length, 1))
+        whole[: len(image)] = image[: self.length]
+        return whole
+
+    def normalize(self, image: Float[np.ndarray, "*b l c"]) -> Float32[np.ndarray, "*b l c"]:
+        """Maps numbers to (number - mean) / std; a batch works as well as one sequence."""
+        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+        return (image.astype(np.float32) - mean) / std
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:

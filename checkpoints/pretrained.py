@@ -365,8 +365,7 @@ def _wants_another_head(
 
 
 def _images(card: Card) -> jax.ShapeDtypeStruct:
-    side, channels = card.preprocess.image_size, card.preprocess.channels
-    return jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
+    return jax.ShapeDtypeStruct((1, *card.preprocess.shape), jnp.float32)
 
 
 def _cache(cache_dir: str | os.PathLike[str] | None) -> Path:

@@ -19,12 +19,13 @@ from checkpoints import store
 from checkpoints.card import Card, current_versions
 from train import config as configs
 from train import hosts, setup
+from train.augment import Augment
 from train.config import Config
 from train.data import Dataset, train_batches
 from train.loggers import Logger, loggers, require_libraries
-from train.losses import softmax_cross_entropy
+from train.losses import example_loss
 from train.metrics import evaluate
-from train.optimizer import make_optimizer, make_schedule
+from train.optimizer import learning_rate, make_optimizer, make_schedule
 from train.parallel import AXIS, data_mesh, parallelize, replicate
 from train.report import Clock, MetricsLog, Reporter, Row, plot_curves
 from train.rundir import run_directory
@@ -114,7 +115,8 @@ class Run:
             config, len(training), step=self.progress.step, seen=self.progress.examples
         )
         self.schedule = make_schedule(config.optimization, self.steps)
-        optimizer = make_optimizer(config.optimization, self.steps)
+        epoch = -(-len(training) // config.batch_size)
+        optimizer = make_optimizer(config.optimization, self.steps, epoch=epoch)
         self.state = self._restore(optimizer, saved)
         self.step = self._compile(optimizer)
         if hosts.is_first():
@@ -123,7 +125,7 @@ class Run:
         self.batches = train_batches(
             training,
             preprocess=start.card.preprocess,
-            augment=config.augment,
+            augment=None if config.augment == Augment() else config.augment,
             batch_size=config.batch_size,
             seed=config.seed,
             position=self.progress.examples,
@@ -203,7 +205,7 @@ class Run:
             "examples": examples,
             "epoch": round(examples / len(self.training), 4),
             **means,
-            "learning_rate": float(np.asarray(self.schedule(step - 1))),
+            "learning_rate": learning_rate(self.schedule, step - 1, self.state.opt_state),
             "images_per_second": round(clock.rate(), 1),
         }
 
@@ -258,7 +260,7 @@ class Run:
         step = make_train_step(
             self.start.model,
             optimizer,
-            functools.partial(softmax_cross_entropy, smoothing=smoothing),
+            functools.partial(example_loss, smoothing=smoothing),
             axis_name=None if self.config.parallel == "jit" else AXIS,
             batch_norm_groups=self.config.batch_norm_groups,
             ema=self.config.ema,

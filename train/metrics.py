@@ -1,6 +1,7 @@
 """Counting hits, and an evaluation in which every example counts exactly once."""
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 import flax.linen as nn
@@ -52,20 +53,24 @@ def evaluate(
         batch_size: images at a time, over all devices; rounded up to a multiple of them.
 
     Returns:
-        "top1" and "top5" in [0, 1], mean "loss" in nats, and "count" of examples.
+        "top1" and "top5" in [0, 1], mean "loss" in nats, and "count" of examples; where labels are
+        numbers, the mean squared "loss" and its root, "rmse".
     """
     from train.data import eval_batches
 
     mesh = data_mesh()
     batch_size = -(-batch_size // mesh.size) * mesh.size
     variables = replicate(variables, mesh)
-    totals = {"loss": 0.0, "top1": 0.0, "top5": 0.0, "count": 0.0}
+    totals: dict[str, float] = {}
     batches = eval_batches(data, preprocess=preprocess, batch_size=batch_size, shard=hosts.shard())
     for batch in batches:
         sums = _compiled(model)(variables, place(batch, mesh))
-        totals = {name: totals[name] + float(sums[name]) for name in totals}
+        totals = {name: totals.get(name, 0.0) + float(sums[name]) for name in sums}
     count = round(totals.pop("count"))
-    return {name: total / count for name, total in totals.items()} | {"count": count}
+    means = {name: total / count for name, total in totals.items()}
+    if "top1" not in means:
+        means["rmse"] = math.sqrt(means["loss"])
+    return means | {"count": count}
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,28 +1,74 @@
 """From a config to an optax transformation and the schedule it follows."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 import optax
+import optax.contrib
 
 from train.config import OptimizerConfig
 
+STEPS = (0.4, 0.7, 0.9)  # shares of a run after which "steps" lowers the rate
+FACTOR = 0.2  # by which "steps" and "plateau" lower it
+
 
 def make_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
-    """Linear warm-up to the peak, then half a cosine to zero at `steps`."""
-    warmup = round(config.warmup * steps)
-    if not warmup:
-        return optax.cosine_decay_schedule(config.learning_rate, steps)
-    return optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup, steps)
+    """Linear warm-up to the peak, then what `schedule` says; see `learning_rate` of a plateau."""
+    warmup, peak = round(config.warmup * steps), config.learning_rate
+    if config.schedule == "cosine" and warmup:
+        return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, steps)
+    if config.schedule == "cosine":
+        return optax.cosine_decay_schedule(peak, steps)
+    drops = {round(share * steps): FACTOR for share in STEPS if config.schedule == "steps"}
+    later = optax.piecewise_constant_schedule(peak, {n - warmup: f for n, f in drops.items()})
+    return optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), later], [warmup])
 
 
-def make_optimizer(config: OptimizerConfig, steps: int) -> optax.GradientTransformation:
-    """Clipping, then the update rule with decay of kernels only."""
-    rule = RULES[config.optimizer](make_schedule(config, steps), config.weight_decay)
-    if config.clip_norm is None:
-        return rule
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), rule)
+def make_optimizer(
+    config: OptimizerConfig, steps: int, *, epoch: int = 1
+) -> optax.GradientTransformationExtraArgs:
+    """Clipping, then the update rule with decay of kernels only.
+
+    Args:
+        config: the rule and its schedule.
+        steps: updates in the run.
+        epoch: updates in a pass over the data, by which a plateau is measured. `update` then wants
+            the loss as `value`.
+    """
+    parts = [RULES[config.optimizer](make_schedule(config, steps), config.weight_decay)]
+    if config.clip_norm is not None:
+        parts.insert(0, optax.clip_by_global_norm(config.clip_norm))
+    if config.rates:
+        parts.append(_own_rates(config))
+    if config.schedule == "plateau":
+        parts.append(
+            optax.contrib.reduce_on_plateau(
+                FACTOR, config.patience, accumulation_size=epoch, rtol=1e-4
+            )
+        )
+    return optax.with_extra_args_support(optax.chain(*parts) if len(parts) > 1 else parts[0])
+
+
+def learning_rate(schedule: optax.Schedule, step: int, opt_state: Any) -> float:
+    """The rate of an update, as the schedule and plateaus until now have it."""
+    kind = optax.contrib.ReduceLROnPlateauState
+    states = jax.tree.leaves(opt_state, is_leaf=lambda s: isinstance(s, kind))
+    scale = math.prod(np.asarray(s.scale).item() for s in states if isinstance(s, kind))
+    return float(np.asarray(schedule(step))) * scale
+
+
+def _own_rates(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Scales updates to the rates of `config.rates`; the first word in a path counts."""
+
+    def scaled(path: Any, update: Any) -> Any:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        own = (rate for word, rate in config.rates.items() if word in name)
+        return update * (next(own, config.learning_rate) / config.learning_rate)
+
+    return optax.stateless(lambda updates, _: jax.tree_util.tree_map_with_path(scaled, updates))
 
 
 def decayed(params: Any) -> Any:

@@ -18,8 +18,9 @@ Row = dict[str, float | int]
 
 COLUMNS = (
     *("step", "examples", "epoch", "loss", "top1", "learning_rate", "images_per_second"),
-    *("eval_loss", "eval_top1", "eval_top5", "eval_count"),
+    *("eval_loss", "eval_top1", "eval_top5", "eval_rmse", "eval_count"),
 )
+FIGURES = {"top1": "top-1", "top5": "top-5", "rmse": "RMSE", "loss": "loss"}  # for a table
 
 
 class MetricsLog:
@@ -66,9 +67,12 @@ def plot_curves(rows: list[Row], path: Path, *, title: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.4), layout="constrained")
+    quality = ("accuracy", {"training": "top1", "evaluation": "eval_top1"})
+    if any("eval_rmse" in row for row in rows):
+        quality = ("root mean squared error", {"evaluation": "eval_rmse"})
     panels = (
         ("loss", {"training": "loss", "evaluation": "eval_loss"}),
-        ("accuracy", {"training": "top1", "evaluation": "eval_top1"}),
+        quality,
         ("learning rate", {"": "learning_rate"}),
     )
     for axes, (name, curves) in zip(figure.subplots(1, 3), panels, strict=True):
@@ -135,8 +139,9 @@ def describe(row: Row) -> str:
         f"lr {row['learning_rate']:.2e}",
         f"{row['images_per_second']:,.0f} img/s",
     ]
-    if "eval_top1" in row:
-        parts += [f"eval loss {row['eval_loss']:.4f}", f"top-1 {row['eval_top1']:.4f}"]
+    for name, title in (("loss", "eval loss"), ("top1", "top-1"), ("rmse", "RMSE")):
+        if f"eval_{name}" in row:
+            parts.append(f"{title} {row[f'eval_{name}']:.4f}")
     return "  ".join(parts)
 
 
@@ -156,6 +161,12 @@ class Clock:
         rate = self._images / max(now - self._time, 1e-9)
         self._time, self._images = now, 0
         return rate if math.isfinite(rate) else 0.0
+
+
+def figures(metrics: dict[str, float | int]) -> dict[str, str]:
+    """An evaluation as the cells of a table, under their titles."""
+    found = {title: f"{metrics[name]:.4f}" for name, title in FIGURES.items() if name in metrics}
+    return found | {"examples": f"{metrics['count']:,}"}
 
 
 def table(columns: list[str], rows: list[list[Any]], *, numbers: bool = True) -> Table:

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import checkpoints
 import zoo
 from checkpoints import surgery
 from checkpoints.card import Card
-from checkpoints.preprocess import Preprocess
+from checkpoints.preprocess import Preprocess, SequencePreprocess
+from train.augment import Augment
 from train.config import Config
 from train.data import Dataset, evaluation_split, few_shot, load_dataset
 from train.parallel import check_divisible
@@ -83,11 +85,10 @@ def fresh_model(config: Config, data: Dataset) -> Start:
         raise UsageError("`model` or `weights` is needed; `zoo list` and `zoo weights` show them")
     classes = len(data.class_names)
     preprocess = default_preprocess(config, data)
-    side, channels = preprocess.image_size, preprocess.channels
     plain = zoo.create_model(config.model)
-    overrides = _fixed_size(plain, side) | _genotype(plain, config)
+    overrides = _fixed_size(plain, preprocess.image_size) | _genotype(plain, config)
     model = zoo.create_model(config.model, num_classes=classes, **overrides, **_dtype(config))
-    images = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
+    images = jax.ShapeDtypeStruct((1, *preprocess.shape), jnp.float32)
     variables = zoo.init_variables(model, init_key(config), images)
     card = Card(
         name=config.model,
@@ -103,8 +104,13 @@ def fresh_model(config: Config, data: Dataset) -> Start:
 
 
 def default_preprocess(config: Config, data: Dataset) -> Preprocess:
-    """Small images as they are, larger ones at the architecture's size with the usual crop."""
+    """Small images as they are, larger ones at the architecture's size with the usual crop.
+
+    Series of numbers get the mean and spread of those of the data.
+    """
     shapes = [data[i]["image"].shape for i in range(min(len(data), 16))]
+    if len(shapes[0]) == 2:
+        return series_preprocess(config, data)
     native = max(max(height, width) for height, width, _ in shapes)
     channels = max(channels for *_, channels in shapes)  # one picture in colour makes them all so
     size = config.image_size or (native if native <= SMALL else _catalogue_size(config))
@@ -112,6 +118,39 @@ def default_preprocess(config: Config, data: Dataset) -> Preprocess:
     if channels == 1:
         return dataclasses.replace(preprocess, mean=(0.5,), std=(0.5,))
     return preprocess
+
+
+def series_preprocess(config: Config, data: Dataset) -> SequencePreprocess:
+    """The longest of some series, and mean and standard deviation of their channels.
+
+    Raises:
+        UsageError: options for images are set, or the network reads nothing but images.
+    """
+    if config.image_size is not None or config.augment != Augment():
+        raise UsageError(
+            f"`image_size` and `augment` are for images, and {data.name} holds series of numbers; "
+            "leave them out"
+        )
+    assert config.model is not None
+    family = zoo.model_info(config.model).family
+    if family not in SERIES_FAMILIES:
+        raise UsageError(
+            f"`model` {config.model} reads images, and {data.name} holds series of numbers; choose "
+            f"one of the families {', '.join(SERIES_FAMILIES)}"
+        )
+    some = np.linspace(0, len(data) - 1, min(len(data), SOME)).astype(int)
+    series = [np.asarray(data[i]["image"], np.float64) for i in some.tolist()]
+    steps = np.concatenate(series)
+    spread = steps.std(axis=0)
+    return SequencePreprocess(
+        mean=tuple(steps.mean(axis=0).tolist()),
+        std=tuple(np.where(spread > 0, spread, 1).tolist()),
+        length=max(map(len, series)),
+    )
+
+
+SERIES_FAMILIES = ("lssl", "hopfield")
+SOME = 1024  # series from which length, mean and spread are taken
 
 
 def total_steps(config: Config, examples: int, *, step: int = 0, seen: int = 0) -> int:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from train.losses import softmax_cross_entropy
+from train.losses import example_loss, is_regression
 from train.metrics import top_k_hits
 from train.state import TrainState
 from zoo.layers.norm import BatchNorm
@@ -23,7 +23,7 @@ Step = Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, dict[str,
 def make_train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
-    loss_fn: Loss = softmax_cross_entropy,
+    loss_fn: Loss = example_loss,
     *,
     axis_name: str | None = None,
     batch_norm_groups: int = 1,
@@ -41,7 +41,7 @@ def make_train_step(
         ema: decay of the moving average of parameters, or None.
 
     Returns:
-        A pure function. Metrics are means over the global batch: "loss" and "top1".
+        A pure function. Metrics are means over the global batch: "loss" and, of classes, "top1".
     """
     return partial(
         train_step,
@@ -80,10 +80,13 @@ def train_step(
         return loss_fn(logits, batch["label"]).mean(), (updated.get("batch_stats", {}), logits)
 
     (loss, (batch_stats, logits)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-    metrics = {"loss": loss, "top1": top_k_hits(logits, batch["label"], 1).mean()}
+    metrics = {"loss": loss}
+    if not is_regression(batch["label"]):
+        metrics["top1"] = top_k_hits(logits, batch["label"], 1).mean()
     if axis_name is not None:
         grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+    update = optax.with_extra_args_support(optimizer).update
+    updates, opt_state = update(grads, state.opt_state, state.params, value=metrics["loss"])
     params = optax.apply_updates(state.params, updates)
     average = None if ema is None else optax.incremental_update(params, state.ema, 1 - ema)
     return (
@@ -99,15 +102,14 @@ def train_step(
 
 
 def eval_step(model: nn.Module, variables: Any, batch: Batch) -> dict[str, Array]:
-    """Sums over the examples whose mask is 1: "loss", "top1", "top5" hits and "count"."""
+    """Sums over the examples whose mask is 1: "loss", "count" and, of classes, "top1", "top5"."""
     logits: Any = model.apply(variables, batch["image"], train=False)
     labels, mask = batch["label"], batch["mask"]
-    return {
-        "loss": jnp.sum(softmax_cross_entropy(logits, labels) * mask),
-        "top1": jnp.sum(top_k_hits(logits, labels, 1) * mask),
-        "top5": jnp.sum(top_k_hits(logits, labels, 5) * mask),
-        "count": jnp.sum(mask),
-    }
+    sums = {"loss": jnp.sum(example_loss(logits, labels) * mask), "count": jnp.sum(mask)}
+    if is_regression(labels):
+        return sums
+    hits = {f"top{k}": jnp.sum(top_k_hits(logits, labels, k) * mask) for k in (1, 5)}
+    return sums | hits
 
 
 def _bind_batch_norm(model: nn.Module, axis_name: str | None, groups: int) -> nn.Module:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 from train import hosts
@@ -10,7 +11,7 @@ from train.config import Config
 from train.finetune import Comparison, finetune
 from train.loop import fit
 from train.recipes import FINETUNE, RECIPES, TRAIN, TRANSFER
-from train.report import Reporter, console, table
+from train.report import Reporter, console, figures, table
 from zoo.errors import UsageError
 
 
@@ -68,7 +69,7 @@ def train_command(argv: list[str]) -> None:
         return None
     if arguments.json:
         return emit_json({**result.metrics, "directory": str(result.directory)})
-    console().print(table(COLUMNS, [_figures("trained", result.metrics)]))
+    _print_figures({"trained": result.metrics})
     return _last_line(result.directory)
 
 
@@ -87,18 +88,15 @@ def finetune_command(argv: list[str]) -> None:
         return None
     if arguments.json:
         return emit_json(_comparison(found))
-    rows = [_figures("before fine-tuning", found.before), _figures("fine-tuned", found.after)]
-    rows += [_figures("from scratch", found.scratch)] if found.scratch else []
-    console().print(table(COLUMNS, rows))
+    rows = {"before fine-tuning": found.before, "fine-tuned": found.after}
+    _print_figures(rows | ({"from scratch": found.scratch} if found.scratch else {}))
     return _last_line(found.result.directory)
 
 
-COLUMNS = ["", "top-1", "top-5", "loss", "images"]
-
-
-def _figures(name: str, metrics: dict[str, float | int]) -> list[Any]:
-    top1, top5 = (f"{metrics[k]:.4f}" for k in ("top1", "top5"))
-    return [name, top1, top5, f"{metrics['loss']:.4f}", f"{metrics['count']:,}"]
+def _print_figures(evaluations: Mapping[str, dict[str, float | int]]) -> None:
+    rows = {name: figures(metrics) for name, metrics in evaluations.items()}
+    titles = list(next(iter(rows.values())))
+    console().print(table(["", *titles], [[name, *row.values()] for name, row in rows.items()]))
 
 
 def _comparison(found: Comparison) -> dict[str, Any]:

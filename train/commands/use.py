@@ -12,7 +12,7 @@ from train.data import evaluation_split, load_dataset
 from train.data.folder import decoded_bytes
 from train.metrics import evaluate
 from train.predict import check_picture, class_name, draw_grid, find_images, predict, top_k
-from train.report import console, print_table, table
+from train.report import console, figures, print_table, table
 from zoo.errors import UsageError
 
 
@@ -68,10 +68,9 @@ def evaluate_command(argv: list[str]) -> None:
     )
     if arguments.json:
         return emit_json(metrics)
-    cells = [f"{metrics[k]:.4f}" for k in ("top1", "top5", "loss")]
-    row = [arguments.weights, f"{dataset}:{split}", *cells, f"{metrics['count']:,}"]
-    columns = ["weights", "data", "top-1", "top-5", "loss", "images"]
-    return console().print(table(columns, [row]))
+    cells = figures(metrics)
+    row = [arguments.weights, f"{dataset}:{split}", *cells.values()]
+    return console().print(table(["weights", "data", *cells], [row]))
 
 
 def _trained_on(card: checkpoints.Card) -> str:

@@ -1,7 +1,8 @@
 """What a data set is to this package, and the views that are made of one.
 
-A data set is a sequence of labelled images. Anything that satisfies `Dataset` can be trained on and
-evaluated; `train.data.load_dataset` makes one from a name or from a folder.
+A data set is a sequence of labelled images, or of series of numbers. Anything that satisfies
+`Dataset` can be trained on and evaluated; `train.data.load_dataset` makes one from a name or from a
+folder.
 """
 
 import abc
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from PIL import Image
 
 from zoo.errors import UsageError
@@ -21,15 +22,19 @@ IN_MEMORY_BYTES = 256 * 2**20
 
 
 class Example(TypedDict):
-    """One image with its label, an index into `class_names` (-1 where there is none)."""
+    """One image with its label, an index into `class_names` (-1 where there is none).
 
-    image: UInt8[np.ndarray, "h w c"]
-    label: int
+    Of a series of numbers, `image` is float32 (length, channels); a label that is a float is a
+    number to be predicted.
+    """
+
+    image: UInt8[np.ndarray, "h w c"] | Float32[np.ndarray, "l c"]
+    label: int | float
 
 
 @runtime_checkable
 class Dataset(Protocol):
-    """A named sequence of labelled images; every image is uint8, height by width by 1 or 3."""
+    """A named sequence of labelled images, uint8, height by width by 1 or 3; or of series."""
 
     @property
     def name(self) -> str: ...
@@ -74,7 +79,7 @@ class Source(abc.ABC):
     def __len__(self) -> int: ...
 
     @abc.abstractmethod
-    def label(self, index: int) -> int:
+    def label(self, index: int) -> int | float:
         """Returns the label of one example without decoding its image."""
 
     @abc.abstractmethod
@@ -125,12 +130,12 @@ class Subset:
     def __getitem__(self, index: int, /) -> Example:
         return self.data[self.indices[index]]
 
-    def label(self, index: int) -> int:
+    def label(self, index: int) -> int | float:
         """Returns the label of one example without decoding its image."""
         return label(self.data, self.indices[index])
 
 
-def label(data: Dataset, index: int) -> int:
+def label(data: Dataset, index: int) -> int | float:
     """Label of one example; the image is decoded only if `data` knows no other way."""
     if isinstance(data, Source | Subset):
         return data.label(index)
@@ -154,10 +159,15 @@ def few_shot(data: Dataset, per_class: int, seed: int) -> Subset:
     """
     if per_class < 1:
         raise UsageError(f"`per_class` must be at least 1, got {per_class}")
+    if isinstance(label(data, 0), float):
+        raise UsageError(
+            f"`per_class` is for data sets of classes, and {data.name!r} has numbers to be "
+            "predicted; leave it out, or take a slice such as 'train[:10%]'"
+        )
     wanted = dict.fromkeys(range(len(data.class_names)), per_class)
     chosen: list[int] = []
     for index in np.random.default_rng(seed).permutation(len(data)).tolist():
-        k = label(data, index)
+        k = int(label(data, index))
         if wanted.get(k, 0) > 0:
             wanted[k] -= 1
             chosen.append(index)

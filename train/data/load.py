@@ -6,7 +6,7 @@ import pathlib
 from train.data.dataset import Dataset, label
 from zoo.errors import UsageError
 
-EMBEDDED = ("zoo_digits", "zoo_rendered_digits", "zoo_digit_bags")
+EMBEDDED = ("zoo_digits", "zoo_rendered_digits", "zoo_digit_bags", "zoo_tables")
 TEST_SPLITS = ("test", "validation", "val", "valid")
 
 
@@ -17,13 +17,14 @@ def load_dataset(
     data_dir: str | os.PathLike | None = None,
     skip_broken: bool = False,
 ) -> Dataset:
-    """Opens one split of a data set of labelled images.
+    """Opens one split of a data set of labelled images, or of series of numbers.
 
     Args:
         name: a folder with one sub-folder of images per class, or with a folder of those per split
-            (train, validation or val, test); or a name of tensorflow-datasets, prepared as
-            ArrayRecord. `zoo_digits`, `zoo_rendered_digits` and `zoo_digit_bags` prepare
-            themselves. A folder that exists goes before a data set of the same name, except those.
+            (train, validation or val, test); a folder of arrays, see `train.data.arrays`; or a name
+            of tensorflow-datasets, prepared as ArrayRecord. `zoo_digits`, `zoo_rendered_digits`,
+            `zoo_digit_bags` and `zoo_tables` prepare themselves. A folder that exists goes before a
+            data set of the same name, except those.
         split: a split, or a slice of it such as "train[:10%]".
         data_dir: where tensorflow-datasets keeps its files; None is its own default.
         skip_broken: leave out files of a folder that are not readable images, and count them in
@@ -34,21 +35,25 @@ def load_dataset(
             images, or holds a broken image. The message says what to do.
     """
     if is_folder(name):
-        from train.data import folder
+        from train.data import arrays, folder
 
-        return folder.load(pathlib.Path(name).expanduser(), split, skip_broken=skip_broken)
+        root = pathlib.Path(name).expanduser()
+        if arrays.parts(root):
+            return arrays.load(root, split)
+        return folder.load(root, split, skip_broken=skip_broken)
     from train.data import tfds
 
     name = os.fspath(name)
-    return tfds.TfdsSplit(name, tfds.find_builder(name, data_dir), split)
+    return tfds.open_split(name, tfds.find_builder(name, data_dir), split)
 
 
 def splits(name: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> tuple[str, ...]:
     """Names of the splits of a data set, in its own order."""
     if is_folder(name):
-        from train.data import folder
+        from train.data import arrays, folder
 
-        return folder.splits(pathlib.Path(name).expanduser())
+        root = pathlib.Path(name).expanduser()
+        return tuple(arrays.parts(root)) or folder.splits(root)
     from train.data import tfds
 
     return tuple(tfds.find_builder(os.fspath(name), data_dir).info.splits)
@@ -72,7 +77,7 @@ def evaluation_split(name: str | os.PathLike, data_dir: str | os.PathLike | None
 
 def is_folder(name: str | os.PathLike) -> bool:
     """Whether `name` means a folder: it exists, or it is written as a path is."""
-    if name in EMBEDDED:
+    if isinstance(name, str) and name.partition("/")[0] in EMBEDDED:
         return False
     written = not isinstance(name, str) or name.startswith((".", "/", "~"))
     return written or pathlib.Path(name).exists()

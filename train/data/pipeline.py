@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Generator
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 
 from checkpoints.preprocess import Preprocess
-from train.data.dataset import Dataset
+from train.data.dataset import Dataset, label
 from zoo.errors import UsageError
 
 Batch = dict[str, np.ndarray]
@@ -114,9 +114,9 @@ class TrainBatches:
         positions = shard_of(index, self.batch_size, self.shard)
         images, labels = zip(*[self.example(self.position + p) for p in positions], strict=True)
         images = self.preprocess.normalize(np.stack(images))
-        return {"image": images, "label": np.array(labels, np.int32)}
+        return {"image": images, "label": np.array(labels, label_type(self.data))}
 
-    def example(self, position: int) -> tuple[UInt8[np.ndarray, "size size k"], int]:
+    def example(self, position: int) -> tuple[np.ndarray, int | float]:
         """The image and label at a position of the endless stream."""
         epoch, offset = divmod(position, len(self.data))
         example = self.data[int(order(len(self.data), self.seed, epoch)[offset])]
@@ -146,10 +146,9 @@ class EvalBatches:
 
     def __getitem__(self, index: int) -> Batch:
         positions = shard_of(index, self.batch_size, self.shard)
-        size, channels = self.preprocess.image_size, self.preprocess.channels
         batch = {
-            "image": np.zeros((len(positions), size, size, channels), np.float32),
-            "label": np.zeros(len(positions), np.int32),
+            "image": np.zeros((len(positions), *self.preprocess.shape), np.float32),
+            "label": np.zeros(len(positions), label_type(self.data)),
             "mask": np.zeros(len(positions), np.float32),
         }
         for row, position in enumerate(p for p in positions if p < len(self.data)):
@@ -158,6 +157,11 @@ class EvalBatches:
             batch["label"][row] = example["label"]
             batch["mask"][row] = 1
         return batch
+
+
+def label_type(data: Dataset) -> type[np.generic]:
+    """Integers of classes, or numbers to be predicted."""
+    return np.float32 if isinstance(label(data, 0), float) else np.int32
 
 
 def shard_of(k: int, batch_size: int, shard: tuple[int, int]) -> range:

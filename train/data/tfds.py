@@ -9,7 +9,7 @@ import io
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,12 +24,14 @@ from train.data.dataset import Example, Source, pixels
 from train.data.digit_bags import ZooDigitBags
 from train.data.digits import ZooDigits
 from train.data.rendered_digits import ZooRenderedDigits
+from train.data.tables import ZooTables
 from zoo.errors import UsageError, closest
 
 EMBEDDED: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "zoo_digits": ZooDigits,
     "zoo_digit_bags": ZooDigitBags,
     "zoo_rendered_digits": ZooRenderedDigits,
+    "zoo_tables": ZooTables,
 }
 INSTALL = 'pip install "jax-functional-zoo[tensorflow]"'
 
@@ -64,11 +66,52 @@ class TfdsSplit(Source):
         return {"image": pixels(upright), "label": int(record[self._keys.label])}
 
 
+class TfdsSeries(Source):
+    """The same of series of numbers: audio, or tensors of one or two axes, and a target each."""
+
+    def __init__(self, name: str, builder: tfds.core.DatasetBuilder, split: str):
+        keys = pair(builder, is_series, is_target)
+        assert keys is not None  # or it would not have been opened as series
+        self._keys = keys
+        self._records = records(builder, split)
+        features = features_of(builder)
+        self._is_table = features[self._keys.image].shape[0] is not None
+        target = features[self._keys.label]
+        self._is_class = type(target) is tfds.features.ClassLabel
+        names = target.names if self._is_class else ("value",)
+        super().__init__(name=name, split=split, class_names=names)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def label(self, index: int) -> int | float:
+        target = self._records[index][self._keys.label]
+        return int(target) if self._is_class else float(target)
+
+    def read(self, index: int) -> Example:
+        record = self._records[index]
+        values = np.asarray(record[self._keys.image], np.float32)
+        if values.ndim == 1:
+            values = values[None] if self._is_table else values[:, None]
+        return {"image": values, "label": self.label(index)}
+
+
 class Keys(NamedTuple):
-    """Names of the features that hold the image and its class."""
+    """Names of the features that hold the image, or series, and its class, or number."""
 
     image: str
     label: str
+
+
+def open_split(name: str, builder: tfds.core.DatasetBuilder, split: str) -> Source:
+    """A split of labelled images, or else of series of numbers.
+
+    Raises:
+        UsageError: the data set is of neither kind.
+    """
+    if pair(builder, is_series, is_target):
+        return TfdsSeries(name, builder, split)
+    return TfdsSplit(name, builder, split)
 
 
 def features_of(builder: tfds.core.DatasetBuilder) -> dict[str, Any]:
@@ -83,15 +126,45 @@ def image_and_label(builder: tfds.core.DatasetBuilder) -> Keys:
     Raises:
         UsageError: the data set is not one of labelled images.
     """
-    features = features_of(builder)
-    for keys in builder.info.supervised_keys or (), ("image", "label"):
-        kinds = tuple(type(features.get(key)) for key in keys if isinstance(key, str))
-        if kinds == (tfds.features.Image, tfds.features.ClassLabel):
-            return Keys(*map(str, keys))
+    is_image, is_class = (
+        lambda feature, kind=kind: type(feature) is kind
+        for kind in (tfds.features.Image, tfds.features.ClassLabel)
+    )
+    if keys := pair(builder, is_image, is_class):
+        return keys
     raise UsageError(
         f"data set {builder.name!r} has no pair of an image and one class label, it holds "
-        f"{', '.join(map(repr, sorted(features)))}: choose a data set for image classification"
+        f"{', '.join(map(repr, sorted(features_of(builder))))}: choose a data set for image "
+        "classification, or one whose supervised keys are a series of numbers and its target"
     )
+
+
+def pair(
+    builder: tfds.core.DatasetBuilder,
+    is_input: Callable[[Any], bool],
+    is_label: Callable[[Any], bool],
+) -> Keys | None:
+    """The supervised keys, or else "image" and "label", if they are of the kinds wanted."""
+    features = features_of(builder)
+    for keys in builder.info.supervised_keys or (), ("image", "label"):
+        found = [features.get(key) for key in keys if isinstance(key, str)]
+        if len(found) == 2 and is_input(found[0]) and is_label(found[1]):
+            return Keys(*map(str, keys))
+    return None
+
+
+def is_series(feature: Any) -> bool:
+    """Whether a feature is audio, or numbers along one or two axes."""
+    kinds = (tfds.features.Audio, tfds.features.Tensor)
+    return type(feature) in kinds and len(feature.shape) in (1, 2)
+
+
+def is_target(feature: Any) -> bool:
+    """Whether a feature is a class, or one number."""
+    if type(feature) is tfds.features.ClassLabel:
+        return True
+    number = isinstance(feature, tfds.features.Tensor) and feature.shape == ()
+    return number and feature.np_dtype in (np.float32, np.float64)
 
 
 def records(builder: tfds.core.DatasetBuilder, split: str) -> Sequence[dict[str, Any]]:
@@ -127,6 +200,11 @@ def find_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.c
         builder = builder_from_files(name, data_dir=data_dir)
     except (DatasetNotFoundError, ValueError):
         raise UsageError(why_missing(name, data_dir)) from None
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"data set {name!r} has a feature, such as audio, that is read with {error.name} only: "
+            f"{INSTALL}; or give a folder of arrays, see `train.data.arrays`"
+        ) from error
     check_random_access(builder)
     return builder
 

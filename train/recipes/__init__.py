@@ -1,7 +1,7 @@
 """Settings that are known to work, by name: `zoo train --recipe resnet8.digits`."""
 
 from train.config import Config
-from train.recipes import bags, digits
+from train.recipes import bags, digits, hopfield, lssl
 
 RECIPES: dict[str, Config] = {
     "resnet8.digits": digits.RESNET8,
@@ -11,7 +11,12 @@ RECIPES: dict[str, Config] = {
     "tnt_nano.digits": digits.TNT_NANO,
     "sret_nano.digits": digits.SRET_NANO,
     "resnet8.rendered_digits": digits.RENDERED,
+    "lssl_nano.digits": digits.LSSL_NANO,
     "hopfield_mil_nano.digit_bags": bags.HOPFIELD_MIL,
+    "hopfield_encoder_nano.digits": hopfield.ENCODER,
+    "hopfield_lookup_nano.breast_cancer": hopfield.BREAST_CANCER,
+    "hopfield_lookup_nano.wine": hopfield.WINE,
+    **lssl.RECIPES,
     "resnet8.transfer": digits.TRANSFER,
 }
 TRAIN = Config()

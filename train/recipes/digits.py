@@ -26,6 +26,13 @@ TNT_NANO = dataclasses.replace(
     optimization=dataclasses.replace(RESNET8.optimization, learning_rate=2e-3),
 )
 SRET_NANO = dataclasses.replace(TNT_NANO, model="sret_nano")
+# Pixel by pixel, as sequences of 64 steps.
+LSSL_NANO = dataclasses.replace(
+    RESNET8,
+    model="lssl_nano",
+    batch_size=32,
+    optimization=dataclasses.replace(RESNET8.optimization, learning_rate=6e-3, weight_decay=0.02),
+)
 # Twenty thousand rendered digits, already turned, bent and thickened by their data set.
 RENDERED = dataclasses.replace(
     RESNET8, dataset="zoo_rendered_digits", epochs=8.0, batch_size=128, augment=Augment()

@@ -48,7 +48,9 @@ def inverse_tridiagonal(parts: Parts) -> Matrices:
 
     `dl` and `du` have N + 1 entries, of which the first and the last are never used.
     """
-    inverse = tridiagonal.solve(*_diagonals(parts), jnp.eye(len(parts["d"]), dtype=parts["d"].dtype))
+    inverse = tridiagonal.solve(
+        *_diagonals(parts), jnp.eye(len(parts["d"]), dtype=parts["d"].dtype)
+    )
     inner = inverse + jnp.diag(parts["c"])
     return -parts["pl"][:, None] * inner * parts["pr"][None], parts["pl"] * parts["b"]
 
@@ -62,7 +64,8 @@ def inverse_tridiagonal_bilinear(parts: Parts, dt: Step, alpha: float = 0.5) -> 
 
     with the diagonal matrices P, C and Q of \(p_l\), c and \(p_r\), and
     \(\bar A = \tfrac1\alpha R - \tfrac{1 - \alpha}\alpha I\) for the resolvent R of I: alpha must
-    not be 0. Where no scale grows with n, as in `lagt`, the dense way is more exact for small steps.
+    not be 0. Where no scale grows with n, as in `lagt`, the dense way is more exact for small
+    steps.
     """
     lower, main, upper = _diagonals(parts)
     left, right, size = parts["pl"], parts["pr"], len(parts["d"])
@@ -139,7 +142,7 @@ def lagt(size: int) -> Transition:
 
 
 def jacobi(size: int, halve: bool = False, double_b: bool = True) -> Transition:
-    """The authors' Jacobi variant of LegS as `inverse_tridiagonal`: scales are the roots of 2n + 2."""
+    """The authors' Jacobi variant of LegS as `inverse_tridiagonal`: scales √(2n + 2)."""
     scales, c = np.sqrt(2 * np.arange(size) + 2), np.full(size, -0.5 * halve)
     return _tridiagonal(scales, constant(np.ones(size)), -1.0, 0.0, c, b=1.0 + double_b)
 

@@ -24,9 +24,9 @@ def solve(
 
     def rotate(row: tuple, next_row: tuple) -> tuple[tuple, tuple]:
         diagonal, above, r = row
-        l, d, u, r2 = next_row
-        length = jnp.sqrt(diagonal * diagonal + l * l)
-        c, s = diagonal / length, l / length
+        left, d, u, r2 = next_row
+        length = jnp.sqrt(diagonal * diagonal + left * left)
+        c, s = diagonal / length, left / length
         done = length, c * above + s * d, s * u, c * r + s * r2
         return (c * d - s * above, c * u, c * r2 - s * r), done
 

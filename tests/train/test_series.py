@@ -1,0 +1,222 @@
+"""Series of numbers from folders of arrays and from tensorflow-datasets, and their recipes."""
+
+import dataclasses
+import importlib.util
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+import checkpoints
+import train
+import zoo
+from checkpoints.preprocess import Preprocess, SequencePreprocess
+from train.config import OptimizerConfig
+from train.optimizer import learning_rate, make_optimizer, make_schedule
+from train.recipes import RECIPES, lssl
+
+FAST = ("lssl_smnist", "lssl_speech", "lssl_bidmc")
+PUBLISHED = [
+    name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in lssl.RECIPES
+]
+
+
+class Words(tfds.core.GeneratorBasedBuilder):
+    """Waves as `speech_commands` has them, in which they are called audio."""
+
+    name = "words"
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "audio": tfds.features.Tensor(shape=(None,), dtype=np.int16),
+            "label": tfds.features.ClassLabel(names=["yes", "no"]),
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("audio", "label"),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(8), "test": self._generate_examples(4)}
+
+    def _generate_examples(self, count):
+        rng = np.random.default_rng(count)
+        for i in range(count):
+            wave = rng.integers(-2000, 2000, 40 + i).astype(np.int16)
+            yield i, {"audio": wave, "label": i % 2}
+
+
+@pytest.fixture
+def words(tmp_path):
+    Words(data_dir=tmp_path).download_and_prepare(file_format="array_record")
+    return tmp_path
+
+
+def as_audio(home):
+    """The same data set as if its waves had been declared as audio, which is stored alike."""
+    path = next(home.glob("words/*/features.json"))
+    features = json.loads(path.read_text())
+    wave = features["featuresDict"]["features"]["audio"]
+    tensor = wave.pop("tensor")
+    wave["pythonClassName"] = "tensorflow_datasets.core.features.audio_feature.Audio"
+    wave["audio"] = {"shape": tensor["shape"], "dtype": "int16", "encoding": "NONE"}
+    path.write_text(json.dumps(features))
+    return home
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Writes a folder of arrays."""
+
+    def write(name, shape, classes=None):
+        rng = np.random.default_rng(0)
+        for split, count in (("train", 8), ("test", 3)):
+            home = tmp_path / name / split
+            home.mkdir(parents=True)
+            inputs = 5 + 2 * rng.standard_normal((count, *shape), np.float32)
+            np.save(home / "inputs.npy", inputs)
+            targets = inputs.reshape(count, -1)[:, 0] if classes is None else np.arange(count) % 2
+            np.save(home / "targets.npy", targets)
+        if classes:
+            (tmp_path / name / "classes.txt").write_text("\n".join(classes) + "\n")
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_a_folder_of_arrays_is_read(folder):
+    data = train.load_dataset(folder("a", (6, 2), ["calm", "wild"]), "train[:50%]")
+    assert (len(data), data.class_names) == (4, ("calm", "wild"))
+    example = data[1]
+    assert (example["image"].shape, example["image"].dtype) == ((6, 2), np.float32)
+    assert example["label"] == 1
+    numbers = train.load_dataset(folder("b", (7,)), "test")
+    assert numbers.class_names == ("value",)
+    assert numbers[0]["image"].shape == (1, 7)
+    assert numbers[0]["label"] == pytest.approx(float(numbers[0]["image"][0, 0]))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda home: np.save(home / "targets.npy", np.zeros(3)), "one target each, got"),
+        (lambda home: (home / "targets.npy").write_text("none"), "must be an array"),
+        (lambda home: np.save(home / "targets.npy", np.array(["a"] * 8)), "must hold numbers"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_a_sentence(change, words, folder, tmp_path):
+    name = folder("a", (6, 2))
+    change(tmp_path / "a" / "train")
+    with pytest.raises(zoo.UsageError, match=words):
+        train.load_dataset(name, "train")
+    with pytest.raises(zoo.UsageError, match="no split 'val'; it has 'train', 'test'"):
+        train.load_dataset(name, "val")
+
+
+def test_waves_of_tensorflow_datasets_are_read(words):
+    data = train.load_dataset("words", "train", data_dir=words)
+    assert data.class_names == ("yes", "no")
+    assert [data[i]["image"].shape for i in (0, 7)] == [(40, 1), (47, 1)]
+    assert data[3]["label"] == 1
+
+
+def test_audio_without_tensorflow_is_a_sentence(words):
+    if importlib.util.find_spec("tensorflow"):
+        assert train.load_dataset("words", "train", data_dir=as_audio(words))[0]["label"] == 0
+        return
+    with pytest.raises(zoo.UsageError, match="is read with tensorflow only: pip install"):
+        train.load_dataset("words", "train", data_dir=as_audio(words))
+
+
+def test_embedded_tables_are_rows_of_one_step():
+    data = train.load_dataset("zoo_tables/wine", "train")
+    assert (len(data), data[0]["image"].shape, len(data.class_names)) == (106, (1, 13), 3)
+
+
+def test_a_sequence_is_cut_or_filled_and_standardised():
+    preprocess = SequencePreprocess(mean=(1.0, 2.0), std=(2.0, 4.0), length=3)
+    series = np.array([[3.0, 2.0], [1.0, 6.0]])
+    np.testing.assert_array_equal(preprocess(series), [[1, 0], [0, 1], [0, 0]])
+    np.testing.assert_array_equal(preprocess(np.tile(series, (2, 1))), [[1, 0], [0, 1], [1, 0]])
+    values = json.loads(json.dumps(dataclasses.asdict(preprocess)))
+    assert Preprocess.from_dict(values) == preprocess
+    with pytest.raises(zoo.UsageError, match=r"must have the shape \(length, 2\)"):
+        preprocess(series[:, :1])
+
+
+SMALL = {"width": 4, "state_size": 4, "depth": 1}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Every architecture of the catalogue with few features, states and blocks."""
+    create = zoo.create_model
+    monkeypatch.setattr(zoo, "create_model", lambda name, **kw: create(name, **SMALL | kw))
+
+
+def stand_in(name, folder, words):
+    """Data of the recipe's kind, a few examples of it."""
+    if "speech" in name:
+        return {"dataset": "words", "data_dir": str(words)}
+    if "bidmc" in name:
+        return {"dataset": folder("bidmc", (40, 2))}
+    return {"dataset": "zoo_digits", "train_split": "train[:64]", "eval_split": "test[:20]"}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_recipe_runs(name, small, folder, words, tmp_path):
+    options = stand_in(name, folder, words) | {"epochs": None, "steps": 2, "batch_size": 8}
+    recipe = RECIPES[name]
+    result = train.fit(dataclasses.replace(recipe, out=str(tmp_path / "run"), **options))
+    assert np.isfinite(result.metrics["loss"])
+    if "bidmc" in name:
+        assert result.metrics["rmse"] == pytest.approx(result.metrics["loss"] ** 0.5)
+    else:
+        assert 0 <= result.metrics["top1"] <= 1
+    loaded = checkpoints.load(result.directory)
+    data = train.load_dataset(options["dataset"], "test", data_dir=options.get("data_dir"))
+    one = jnp.asarray(loaded.preprocess(data[0]["image"]))[None]
+    assert loaded.model.apply(loaded.variables, one, train=False).shape == (
+        1,
+        len(data.class_names),
+    )
+
+
+def test_images_options_and_networks_are_refused_for_series(folder):
+    config = train.Config(model="lssl_nano", dataset=folder("a", (6, 2)), steps=1, batch_size=8)
+    for options, words in (
+        ({"image_size": 8}, "`image_size` and `augment` are for images"),
+        ({"model": "resnet8"}, "reads images"),
+        ({"per_class": 1}, "`per_class` is for data sets of classes"),
+    ):
+        with pytest.raises(zoo.UsageError, match=words):
+            train.fit(dataclasses.replace(config, **options))
+
+
+def test_parameters_learn_at_rates_of_their_own():
+    config = OptimizerConfig(learning_rate=1e-2, warmup=0.0, clip_norm=None, weight_decay=0.0)
+    config = dataclasses.replace(config, rates={"transition": 1e-4})
+    params = {"transition": {"d": np.ones(3, np.float32)}, "C": np.ones(3, np.float32)}
+    optimizer = make_optimizer(config, 10)
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["C"], -1e-2, rtol=1e-4)
+    np.testing.assert_allclose(updates["transition"]["d"], -1e-4, rtol=1e-4)
+
+
+def test_a_plateau_and_steps_leave_a_fifth_of_the_rate():
+    config = OptimizerConfig(learning_rate=1.0, warmup=0.0, schedule="plateau", patience=2)
+    optimizer, schedule = make_optimizer(config, 100, epoch=3), make_schedule(config, 100)
+    params = {"w": np.ones(2, np.float32)}
+    state, rates = optimizer.init(params), []
+    for step in range(12):
+        _, state = optimizer.update(params, state, params, value=np.float32(1.0))
+        rates.append(learning_rate(schedule, step, state))
+    assert rates[0] == 1.0
+    assert rates[-1] == pytest.approx(0.2)  # after one epoch, and two no better
+    steps = make_schedule(dataclasses.replace(config, schedule="steps"), 100)
+    np.testing.assert_allclose([steps(n) for n in (0, 39, 41, 71, 91)], [1, 1, 0.2, 0.04, 0.008])

@@ -1,0 +1,100 @@
+"""Folders of arrays: series of numbers, or anything else that is no picture, and their targets.
+
+    speech/train/inputs.npy        float (examples, length, channels), or (examples, columns)
+    speech/train/targets.npy       integers: classes; floats: numbers to be predicted
+    speech/test/inputs.npy ...
+    speech/classes.txt             if wanted: the names of the classes, one a line
+
+Files are read as they are needed, so that they may be larger than memory. The rows of a table of
+two axes are series of one step with a channel for each column.
+"""
+
+import pathlib
+
+import numpy as np
+
+from train.data.dataset import Example, Source
+from train.data.folder import SLICE, SPLITS, bound
+from zoo.errors import UsageError
+
+INPUTS, TARGETS, CLASSES = "inputs.npy", "targets.npy", "classes.txt"
+
+
+class ArraySplit(Source):
+    """One split of a folder of arrays, or a slice of it."""
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        class_names: tuple[str, ...],
+        inputs: np.ndarray,
+        targets: np.ndarray,
+    ):
+        super().__init__(name=name, split=split, class_names=class_names)
+        self._inputs, self._targets = inputs, targets
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def label(self, index: int) -> int | float:
+        return self._targets[index].item()
+
+    def read(self, index: int) -> Example:
+        values = np.asarray(self._inputs[index], np.float32)
+        return {"image": np.atleast_2d(values), "label": self.label(index)}
+
+
+def parts(root: pathlib.Path) -> list[str]:
+    """Splits of a folder that hold arrays; none if it is a folder of something else."""
+    return [split for split in SPLITS if (root / split / INPUTS).is_file()]
+
+
+def load(root: pathlib.Path, split: str) -> ArraySplit:
+    """Opens a split, or a slice of one such as `train[:10%]`.
+
+    Raises:
+        UsageError: there is no such split, or its arrays do not fit together.
+    """
+    match = SLICE.fullmatch(split)
+    name = match["split"] if match else split
+    if match is None or name not in parts(root):
+        raise UsageError(
+            f"folder '{root}' has no split {split!r}; it has "
+            f"{', '.join(map(repr, parts(root)))}, and slices of them such as 'train[:10%]'"
+        )
+    inputs, targets = read(root / name / INPUTS), read(root / name / TARGETS)
+    if inputs.ndim not in (2, 3) or targets.shape != inputs.shape[:1]:
+        raise UsageError(
+            f"'{root / name}' must hold inputs of shape (examples, length, channels) or (examples, "
+            f"columns) and one target each, got {inputs.shape} and {targets.shape}"
+        )
+    names = class_names(root)
+    part = slice(*(bound(match[end], len(targets)) for end in ("start", "stop")))
+    return ArraySplit(str(root), split, names, inputs[part], targets[part])
+
+
+def read(path: pathlib.Path) -> np.ndarray:
+    """An array of numbers, read from its file piece by piece."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"'{path}' must be an array as `numpy.save` writes it: {error}") from error
+    if array.dtype.kind not in "iuf":
+        raise UsageError(f"'{path}' must hold numbers, got {array.dtype}")
+    return array
+
+
+def class_names(root: pathlib.Path) -> tuple[str, ...]:
+    """Names of the classes, or ("value",) where the targets are numbers to be predicted."""
+    targets = [read(root / split / TARGETS) for split in parts(root)]
+    if any(array.dtype.kind == "f" for array in targets):
+        return ("value",)
+    count = 1 + max(int(array.max(initial=0)) for array in targets)
+    if not (root / CLASSES).is_file():
+        return tuple(map(str, range(count)))
+    names = tuple((root / CLASSES).read_text(encoding="utf-8").split("\n"))
+    names = tuple(name.strip() for name in names if name.strip())
+    if len(names) < count:
+        raise UsageError(f"'{root / CLASSES}' names {len(names)} classes, the targets have {count}")
+    return names

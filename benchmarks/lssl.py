@@ -2,9 +2,11 @@
 
 One forward and backward pass of the layer at batch 1, beside the same layer with its kernel made by
 doubling, [B, A B, ..., A^(L-1) B], and beside a GRU of equal width. Memory is what XLA reserves
-for temporaries; nothing has to be run to know it, so two settings are compiled only.
+for temporaries; nothing has to be run to know it, so two settings are compiled only. Last, how long
+a step of `lssl_smnist` takes early and late in a stream.
 """
 
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from zoo import init_variables
+from zoo import create_model, init_variables
 from zoo.layers import state_space
 from zoo.layers.linear_state_space import LinearStateSpace
 
@@ -115,6 +117,24 @@ def limits() -> None:
         print(f"{text}: {memory(step):.0f} MiB", flush=True)
 
 
+def stream() -> None:
+    """Time of a step after a few inputs and after many."""
+    model = create_model("lssl_smnist")
+    variables = init_variables(model, jax.random.key(0), jnp.zeros((1, 8, 1)))
+    systems = model.apply(variables, method="systems")
+    step = jax.jit(partial(model.apply, variables, systems, method="step"))
+    state: Any = model.apply(variables, 1, method="begin")
+    times = []
+    for _ in range(10_000):
+        start = time.perf_counter()
+        state, logits = step(state, jnp.ones((1, 1)))
+        jax.block_until_ready(logits)
+        times.append(time.perf_counter() - start)
+    for first in (100, 9_000):
+        median = statistics.median(times[first : first + 1_000])
+        print(f"step of lssl_smnist after {first:,} inputs: {1e3 * median:.2f} ms", flush=True)
+
+
 def plot(found: dict[str, list[tuple[float, float]]], path: str) -> None:
     """Both quantities against length, on logarithmic axes."""
     import matplotlib.pyplot as plt
@@ -133,6 +153,7 @@ def main(path: str = "lssl.png") -> None:
     """Everything."""
     limits()
     plot(compare(), path)
+    stream()
 
 
 if __name__ == "__main__":

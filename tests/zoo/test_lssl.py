@@ -73,9 +73,9 @@ def test_gradients_in_float32_are_those_in_float64(key):
     found = gradients(jnp.float32)
     with jax.enable_x64(True):
         expected = gradients(jnp.float64)
-    for f, e in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        f, e = np.asarray(f), np.asarray(e)
-        assert np.abs(f - e).max() <= 1e-4 * max(np.abs(e).max(), 1e-3)
+    leaves = (map(np.asarray, jax.tree.leaves(tree)) for tree in (found, expected))
+    for single, double in zip(*leaves, strict=True):
+        assert np.abs(single - double).max() <= 1e-4 * max(np.abs(double).max(), 1e-3)
 
 
 def test_memory_is_linear_in_the_length():

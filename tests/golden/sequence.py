@@ -36,6 +36,26 @@ ACTIVATIONS = dict.fromkeys([None, "id", "identity", "linear", "none"], lambda x
     "softplus": jax.nn.softplus,
     "sqrelu": lambda x: jax.nn.relu(x) ** 2,
 }
+
+
+def manual(size: int, measure: str, measure_args: Mapping[str, float] | None = None) -> Any:
+    """A system of `zoo.layers.hippo` as it is, with its own arguments."""
+    return transition.matrix(size, partial(hippo.HIPPO[measure], **(measure_args or {})))
+
+
+def normal_legs(size: int) -> hippo.System:
+    """The normal part of LegS, and half its B."""
+    a, b = hippo.legs(size)
+    return a + 0.5 * np.outer(b, b), b / 2
+
+
+def fourier_form(frequency: float, weight: float, size: int) -> hippo.System:
+    """`hippo.fourier` with frequencies and the forgetting of the far end scaled."""
+    a, b = hippo.fourier(size)
+    ends = np.outer(b, b)
+    return frequency * (a + ends) - weight * ends, weight * b
+
+
 # The form that the source gives a measure whose A is fixed, and the one if A is trained.
 FIXED = {
     "legs": transition.legs,
@@ -61,11 +81,14 @@ CLASSES = {
     "LagTToeplitz": transition.lagt_toeplitz,
     "GLagTToeplitz": transition.glagt_toeplitz,
     **{
-        f"{name}AdaptiveTransitionManual": partial(transition.matrix, build=build)
-        for name, build in {"LegS": hippo.legs, "LegT": hippo.legt, "LagT": hippo.lagt}.items()
+        f"{name}AdaptiveTransitionManual": partial(manual, measure=name.lower())
+        for name in ("LegS", "LegT", "LagT", "TLagT", "GLagT")
     },
 }
 HIPPO = hippo.HIPPO | {
+    "legsd": normal_legs,
+    "fourier_decay": partial(fourier_form, 1.0, 0.5),
+    "fourier2": partial(fourier_form, 2.0, 2.0),
     "fourier_diag": hippo.fourier_diagonal,
     "foud": hippo.fourier_diagonal,
     "fout": hippo.fourier,

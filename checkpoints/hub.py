@@ -1,8 +1,9 @@
 """Files from the Hugging Face hub, every byte checked.
 
-`huggingface_hub` downloads, resumes, locks and caches, under its own variables `HF_HOME`,
-`HF_ENDPOINT`, `HF_HUB_OFFLINE` and `HF_TOKEN`. It compares sizes only, so the content is hashed
-here against what the server announced: a file that differs is deleted and refused.
+`huggingface_hub` downloads, locks and caches, and resumes where a connection broke, under its own
+variables `HF_HOME`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` and `HF_TOKEN`. It compares sizes only, so the
+content is hashed here against what the server announced: a file that differs is deleted and
+refused.
 """
 
 import hashlib

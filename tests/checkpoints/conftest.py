@@ -1,5 +1,6 @@
 """A hub on loopback, small trees, and a way to run code that gets killed."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -83,3 +84,17 @@ def run_python():
         )
 
     return run
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of two megabytes, where the user of the tests may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)]
+    with contextlib.suppress(FileNotFoundError):
+        if subprocess.run(mount, capture_output=True).returncode == 0:
+            yield disk
+            subprocess.run(["umount", "-l", str(disk)], check=True)
+            return
+    pytest.skip("needs the right to mount a file system")

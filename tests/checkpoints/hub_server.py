@@ -5,9 +5,11 @@ to the content's host and says what will be found there; the content answers ran
 damage a body, break a connection or forbid a repository, and reads which requests were made.
 """
 
+import contextlib
 import hashlib
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +26,11 @@ class HubServer(ThreadingHTTPServer):
         announced: content by its SHA-256, as it was added.
         served: content by the SHA-256 under which it is announced.
         break_after: bytes after which the next download loses its connection.
+        pause_after: bytes after which every download waits until this is None again.
         refuse: status with which every request is refused.
+        ranges: ranges that were asked for.
+        tokens: path and authorization of every request so far.
+        moved_to: host that is said to have the content; None for this server under another name.
     """
 
     daemon_threads = True
@@ -35,8 +41,11 @@ class HubServer(ThreadingHTTPServer):
         self.served: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
         self.ranges: list[str] = []
+        self.tokens: list[tuple[str, str | None]] = []
         self.break_after: int | None = None
+        self.pause_after: int | None = None
         self.refuse: int | None = None
+        self.moved_to: str | None = None
 
     @property
     def endpoint(self) -> str:
@@ -75,6 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         self.server.requests.append((self.command, self.path))
+        self.server.tokens.append((self.path, self.headers.get("Authorization")))
         if self.server.refuse:
             self._reply(self.server.refuse)
         elif match := re.fullmatch(r"/content/([\w.-]+)", self.path):
@@ -105,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "X-Repo-Commit": COMMIT,
                 "X-Linked-Etag": f'"{digest}"',
                 "X-Linked-Size": str(len(body)),
-                "Location": f"{self.server.content_host}/content/{digest}",
+                "Location": f"{self.server.moved_to or self.server.content_host}/content/{digest}",
             },
         )
 
@@ -130,7 +140,13 @@ class _Handler(BaseHTTPRequestHandler):
         if cut is not None and body:
             self.close_connection = True
             body = body[:cut]
-        self.wfile.write(body)
+        if (start := self.server.pause_after) is not None and body:
+            self.wfile.write(body[:start])
+            body = body[start:]
+            while self.server.pause_after is not None:
+                time.sleep(0.01)
+        with contextlib.suppress(ConnectionError):  # the client may have been killed
+            self.wfile.write(body)
 
 
 @contextmanager

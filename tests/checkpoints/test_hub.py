@@ -1,12 +1,15 @@
 import errno
 import os
+import signal
 import socket
 import time
 from pathlib import Path
 
 import pytest
 
-from checkpoints.hub import fetch
+from checkpoints import patience
+from checkpoints.hub import commit_of, fetch
+from tests.checkpoints.hub_server import COMMIT
 from zoo.errors import UsageError
 
 REPO, FILE = "timm/tiny.test", "model.safetensors"
@@ -103,6 +106,86 @@ def test_a_hub_that_does_not_answer(hub, monkeypatch):
         with pytest.raises(UsageError, match="cannot be reached"):
             fetch(REPO, FILE)
     assert time.monotonic() - start < 3
+
+
+def test_content_on_a_host_that_does_not_answer(hub, monkeypatch):
+    """The hub itself answers; its client would try the other host for a minute."""
+    monkeypatch.setattr("checkpoints.patience.SECONDS", 0.5)
+    hub.add(REPO, FILE, BODY)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hub.moved_to = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        start = time.monotonic()
+        with pytest.raises(UsageError, match="cannot be reached"):
+            fetch(REPO, FILE)
+    assert time.monotonic() - start < 3
+
+
+def test_a_name_that_is_never_resolved(hub, monkeypatch):
+    monkeypatch.setattr("checkpoints.patience.SECONDS", 0.2)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3))
+    start = time.monotonic()
+    with pytest.raises(UsageError, match=r"cannot be reached: no answer within 0\.2 seconds"):
+        fetch(REPO, FILE)
+    assert time.monotonic() - start < 2
+
+
+def test_patience_ends_within_five_seconds():
+    assert patience.SECONDS < 5
+
+
+def test_a_token_goes_to_the_hub_and_nowhere_else(hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    digest = hub.add(REPO, FILE, BODY)
+    fetch(REPO, FILE)
+    tokens = dict(hub.tokens)
+    assert tokens[f"/{REPO}/resolve/main/{FILE}"] == "Bearer hf_secret"
+    assert tokens[f"/content/{digest}"] is None
+
+
+def test_a_revision_is_pinned(hub, monkeypatch):
+    hub.add(REPO, FILE, BODY)
+    path, digest = fetch(REPO, FILE, COMMIT)
+    assert commit_of(path) == COMMIT
+    assert f"/{REPO}/resolve/{COMMIT}/{FILE}" in [path for _, path in hub.requests]
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert fetch(REPO, FILE, COMMIT) == (path, digest)
+
+
+def test_progress_is_shown(hub, capfd, monkeypatch):
+    monkeypatch.setenv("TQDM_POSITION", "-1")  # the client's way to show it without a terminal
+    hub.add(REPO, FILE, BODY)
+    fetch(REPO, FILE)
+    assert "102k/102k" in capfd.readouterr().err
+
+
+FETCH = f"""
+import os, signal, threading, time
+from pathlib import Path
+from huggingface_hub import constants
+constants.DOWNLOAD_CHUNK_SIZE = 1000
+from checkpoints.hub import fetch
+
+def die():
+    blobs = Path(os.environ["HF_HOME"])
+    while not any(p.stat().st_size > 50_000 for p in blobs.rglob("*.incomplete")):
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+if os.environ.get("DIE"):
+    threading.Thread(target=die, daemon=True).start()
+print(fetch({REPO!r}, {FILE!r})[1])
+"""
+
+
+def test_what_a_killed_process_left_is_never_trusted(hub, run_python, tmp_path):
+    digest = hub.add(REPO, FILE, BODY)
+    variables = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": hub.endpoint}
+    hub.pause_after = 60_000
+    assert run_python(FETCH, DIE="1", **variables).returncode == -signal.SIGKILL
+    hub.pause_after = None
+    assert not list((tmp_path / "home").rglob("snapshots/*/*"))
+    result = run_python(FETCH, **variables)
+    assert result.stdout.strip() == digest, result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
-import contextlib
 import errno
 import os
 import shutil
-import subprocess
 import threading
 
 import jax
@@ -311,20 +309,6 @@ def test_no_space_left_for_the_manifest(saved, tree, card, monkeypatch):
         checkpoints.save(saved, jax.tree.map(lambda x: x, tree), card)
     assert hidden(saved.parent) == []
     assert_same(store.restore(saved, abstract(tree)), tree)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of two megabytes, where the user of the tests may mount one."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)]
-    with contextlib.suppress(FileNotFoundError):
-        if subprocess.run(mount, capture_output=True).returncode == 0:
-            yield disk
-            subprocess.run(["umount", "-l", str(disk)], check=True)
-            return
-    pytest.skip("needs the right to mount a file system")
 
 
 def test_no_space_left_for_the_arrays(small_disk, tree, card, capfd):

@@ -219,11 +219,11 @@ def prepare_embedded(builder: tfds.core.DatasetBuilder) -> None:
         with quiet():
             builder.download_and_prepare(file_format="array_record")
     except (OSError, RuntimeError) as error:  # the writer of ArrayRecord raises the latter
-        if builder.is_prepared():  # another process was faster
-            return
+        if (pathlib.Path(builder.data_dir) / "dataset_info.json").exists():
+            return  # another process was faster
         raise UsageError(
             f"cannot write data set {builder.name!r} to {builder.data_dir} ({error}); choose "
-            "another `data_dir`, or set TFDS_DATA_DIR"
+            "another `data_dir` (--data-dir), or set TFDS_DATA_DIR"
         ) from error
 
 

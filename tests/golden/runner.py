@@ -26,7 +26,7 @@ from tests.golden import fill, memory, sequence
 from tests.golden.compare import Outcome, gradient_error, norms, relative
 from tests.golden.constructors import parse_constructor, transforms_input
 
-TOLERANCE = 1e-5  # every comparison of a vision case
+TOLERANCE = 1e-5  # every comparison of a vision case, but for `float32_tolerance`
 NUMBERED = ("conv2d", "batch_normalization")  # Keras layers whose numbers may begin anywhere
 COLUMNS = ("logits", "train logits", "float64", "gradients", "batch stats")
 
@@ -49,11 +49,29 @@ def check_vision(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Outcome
     tensors = fill.fill_state_dict(case)
     for kind in {"grad_names", "bn_names"} & arrays.keys():
         arrays[kind] = np.array(list(renumbered(arrays[kind].tolist(), NUMBERED).values()))
-    errors = evaluate(build(), tensors, source, case, arrays)
+    errors = {"logits": evaluate(build(), tensors, source, case, arrays, np.float32)}
+    allowed = {"logits": float32_tolerance(case)}
     with jax.enable_x64(True):
-        errors |= train(build(dtype=jnp.float64), tensors, source, case, arrays)
-    worst = [f"{k} {e:.1e}" for k, e in errors.items() if not e <= TOLERANCE]
-    return Outcome(case["case"], errors, "beyond 1e-5: " + ", ".join(worst) if worst else "")
+        exact = build(dtype=jnp.float64)
+        if allowed["logits"] > TOLERANCE:
+            errors["float64"] = evaluate(exact, tensors, source, case, arrays, np.float64)
+        errors |= train(exact, tensors, source, case, arrays)
+    worst = [
+        f"{k} {e:.1e} > {allowed.get(k, TOLERANCE):.0e}"
+        for k, e in errors.items()
+        if not e <= allowed.get(k, TOLERANCE)
+    ]
+    return Outcome(case["case"], errors, "beyond tolerance: " + ", ".join(worst) if worst else "")
+
+
+def float32_tolerance(case: dict[str, Any]) -> float:
+    """What float32 is held to: 1e-5, or three times what the reference's own float32 is off by.
+
+    BiT's standardised weights sum to zero over inputs that are all positive, so that on small
+    images PyTorch itself is off by 1e-5. Such a case is evaluated in float64 too, at 1e-5.
+    """
+    own = case.get("diagnostics", {}).get("float32_rel_err", {}).get("logits", 0.0)
+    return max(TOLERANCE, 3 * own)
 
 
 def images_of(case: dict[str, Any]) -> np.ndarray:
@@ -71,11 +89,12 @@ def evaluate(
     source: str,
     case: dict[str, Any],
     arrays: dict[str, np.ndarray],
-) -> dict[str, float]:
-    """Errors of logits, pooled features and auxiliary logits, computed in float32."""
-    images = images_of(case).astype(np.float32)
+    dtype: Any,
+) -> float:
+    """Largest error of logits, pooled features and auxiliary logits."""
+    images = images_of(case).astype(dtype)
     recorded = [n for n in case["aux_outputs"] if f"{n}_eval" in arrays]
-    tensors = {n: t.astype(np.float32) if t.ndim else t for n, t in tensors.items()}
+    tensors = {n: t.astype(dtype) if t.ndim else t for n, t in tensors.items()}
     variables = checkpoints.import_weights(model, tensors, source)
 
     @jax.jit
@@ -89,7 +108,7 @@ def evaluate(
 
     names = ["logits", "features", *(f"{name}_eval" for name in recorded)]
     found = zip(forward(variables, images), names, strict=True)
-    return {"logits": max(relative(value, arrays[name]) for value, name in found)}
+    return max(relative(value, arrays[name]) for value, name in found)
 
 
 def train(

@@ -51,7 +51,13 @@ def test_a_difference_of_a_ten_thousandth_is_a_failure(altered, array):
     changed = np.load(CASES / "resnet18_64.npz")[array] * 1.0001
     outcome = runner.run(altered("resnet18_64", {array: changed}) / "resnet18_64.json")
     assert not outcome.passed
-    assert "beyond 1e-5" in outcome.failure
+    assert "> 1e-05" in outcome.failure
+
+
+def test_float32_is_held_to_what_the_reference_reaches_in_it():
+    errors = {"float32_rel_err": {"logits": 8e-6}}
+    assert runner.float32_tolerance({"diagnostics": errors}) == pytest.approx(2.4e-5)
+    assert runner.float32_tolerance({}) == runner.TOLERANCE
 
 
 def test_a_constructor_is_read_and_never_evaluated():

@@ -138,7 +138,7 @@ def test_bfloat16_is_close_and_logits_are_float32(case):
     rough = jax.jit(partial(case.build(dtype=jnp.bfloat16).apply, train=False))
     logits = rough(case.variables, case.images)
     assert logits.dtype == jnp.float32
-    assert_close(logits, case.logits, 0.03)
+    assert_close(logits, case.logits, 0.05)  # eight bits, through up to fifty layers
 
 
 def test_every_gradient_is_finite_and_not_zero(case):

@@ -38,20 +38,20 @@ def resnetv2(model):
 
 
 def inception(model):
-    """One block of each kind in a stage, much narrower; stems stay as long as they are."""
+    """One block of each form in a stage; stems stay as long as they are."""
     stages = []
     for stage, layers in model.stages:
         kept = {}
         for name, op in layers:
-            kept.setdefault(name if stage == "stem" else op, (name, narrow(op)))
+            kept.setdefault(name if stage == "stem" else narrow(op), (name, narrow(op)))
         stages.append((stage, tuple(kept.values())))
     return {"stages": tuple(stages)}
 
 
 def narrow(op):
-    """A step with fewer channels."""
+    """A step with six channels everywhere."""
     if isinstance(op, Unit):
-        return op._replace(features=max(4, op.features // 32))
+        return op._replace(features=6)
     if isinstance(op, Fork):
         return Fork(tuple(map(narrow, op.units)))
     if isinstance(op, Mixed | Residual):

@@ -109,6 +109,12 @@ class Config:
             _require_positive(name, getattr(self.optimization, name))
         for word, rate in self.optimization.rates.items():
             _require_positive(f"rates[{word!r}]", rate)
+        shares = {n: getattr(self.optimization, n) for n in ("warmup", "label_smoothing")}
+        for name, share in {**shares, "ema": self.ema or 0.0}.items():
+            if not 0 <= share < 1:
+                raise UsageError(f"`{name}` must be at least 0 and below 1, got {share}")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"`seed` must be at least 0 and below 2**32, got {self.seed}")
 
 
 def _require_positive(name: str, value: float | int) -> None:

@@ -17,7 +17,8 @@ FACTOR = 0.2  # by which "steps" and "plateau" lower it
 
 def make_schedule(config: OptimizerConfig, steps: int) -> optax.Schedule:
     """Linear warm-up to the peak, then what `schedule` says; see `learning_rate` of a plateau."""
-    warmup, peak = round(config.warmup * steps), config.learning_rate
+    warmup = min(round(config.warmup * steps), max(steps - 1, 0))
+    peak = config.learning_rate
     if config.schedule == "cosine" and warmup:
         return optax.warmup_cosine_decay_schedule(0.0, peak, warmup, steps)
     if config.schedule == "cosine":

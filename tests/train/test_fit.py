@@ -171,3 +171,23 @@ def test_steps_and_epochs_exclude_each_other():
         dataclasses.replace(BASE, epochs=2.0)
     with pytest.raises(zoo.UsageError, match="`batch_size` must be positive, got 0"):
         dataclasses.replace(BASE, batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seed": -1}, "`seed` must be at least 0"),
+        ({"ema": 2.0}, "`ema` must be at least 0 and below 1, got 2.0"),
+        ({"optimization": train.OptimizerConfig(warmup=3.0)}, "`warmup` must be at least 0"),
+        ({"optimization": train.OptimizerConfig(label_smoothing=1.0)}, "`label_smoothing` must"),
+    ],
+)
+def test_values_out_of_range_are_refused(changes, words):
+    with pytest.raises(zoo.UsageError, match=words):
+        dataclasses.replace(BASE, **changes)
+
+
+def test_the_longest_warmup_leaves_a_step_to_decay():
+    schedule = train.make_schedule(train.OptimizerConfig(learning_rate=0.1, warmup=0.99), 4)
+    assert float(schedule(3)) == pytest.approx(0.1)
+    assert float(schedule(4)) == pytest.approx(0.0)

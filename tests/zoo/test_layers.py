@@ -13,6 +13,7 @@ from zoo.layers.local_attention import ela_b, ela_l, ela_s, ela_t
 from zoo.layers.norm import BatchNorm
 from zoo.layers.pool import avg_pool, max_pool
 from zoo.layers.standardized_conv import StandardizedConv
+from zoo.layers.windows import depthwise
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -64,6 +65,16 @@ def test_depthwise_convolution_is_the_grouped_one(groups, features, kernel, stri
     pairs = zip((y, *vjp(y)), (expected, *expected_vjp(expected)), strict=True)
     for ours, theirs in pairs:
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * jnp.abs(theirs).max())
+
+
+def test_gradients_of_a_depthwise_convolution_have_derivatives(key):
+    x, kernel = jax.random.normal(key, (1, 5, 5, 2)), jnp.full((3, 3, 1, 2), 0.5)
+
+    def loss(kernel):
+        return jnp.sum(depthwise(x, kernel, 1, ((1, 1), (1, 1))) ** 3)
+
+    found = jax.jvp(jax.grad(loss), (kernel,), (kernel,))[1]
+    np.testing.assert_allclose(found, 2 * jax.grad(loss)(kernel), rtol=1e-5)  # it is of degree 2
 
 
 @pytest.mark.parametrize("stride", [1, 2])

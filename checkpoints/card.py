@@ -19,6 +19,14 @@ from zoo.errors import UsageError, closest
 
 _LIBRARIES = ("jax-functional-zoo", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
+_KINDS = {
+    **dict.fromkeys(("name", "architecture"), str),
+    **dict.fromkeys(("overrides", "metrics", "versions"), dict),
+    **dict.fromkeys(("source", "fingerprint"), dict | None),
+    **dict.fromkeys(("label_set", "format", "license"), str | None),
+    **dict.fromkeys(("num_classes", "parameters"), int | None),
+}
+
 
 @dataclass(frozen=True)
 class Card:
@@ -89,9 +97,10 @@ class Card:
     @property
     def rank(self) -> tuple[float, float] | None:
         """What the best checkpoint of a run has most of: top-1, then low loss; None if unknown."""
-        if "loss" not in self.metrics:
+        top1, loss = self.metrics.get("top1", 0.0), self.metrics.get("loss")
+        if not isinstance(top1, int | float) or not isinstance(loss, int | float):
             return None
-        return self.metrics.get("top1", 0.0), -self.metrics["loss"]
+        return float(top1), -float(loss)
 
     def to_json(self) -> str:
         """The card as readable JSON; `Card.from_json` gives back an equal card."""
@@ -118,6 +127,9 @@ class Card:
                 f"A card has no field {unknown[0]!r}; a newer jax-functional-zoo may have written "
                 f"it, then install that one{closest(unknown[0], fields) or '.'}"
             )
+        for name, kind in _KINDS.items():
+            if name in values and not isinstance(values[name], kind):
+                raise TypeError(f"its `{name}` is {values[name]!r}")
         values = {**values, "preprocess": Preprocess.from_dict(values.get("preprocess", {}))}
         if values.get("class_names") is not None:
             values["class_names"] = tuple(values["class_names"])
@@ -138,6 +150,8 @@ def current_versions() -> dict[str, str]:
 @functools.cache
 def _label_set(name: str) -> tuple[str, ...]:
     """Names of a list that ships with the package; none if this version does not know it."""
+    if not name.isidentifier():  # a card may come from anywhere, and is to read no other file
+        return ()
     file = importlib.resources.files("checkpoints").joinpath(f"{name}.txt")
     return tuple(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else ()
 

@@ -33,6 +33,8 @@ INTERPOLATIONS = {
 }
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+_LONGEST = 32  # times the short side, up to which a picture is resized whole
+_MOST_CHANNELS = 4096
 _MODES = {1: "L", 3: "RGB"}
 
 
@@ -93,6 +95,10 @@ class Preprocess:
 
     def with_channels(self, channels: int) -> "Preprocess":
         """The same for another number of channels: the average for one, else values in turn."""
+        if not 1 <= channels <= _MOST_CHANNELS:
+            raise UsageError(
+                f"`channels` must be from 1 to {_MOST_CHANNELS:,} for an image, got {channels}."
+            )
         if channels == 1:
             average = (sum(self.mean) / self.channels,), (sum(self.std) / self.channels,)
             return replace(self, mean=average[0], std=average[1])
@@ -111,7 +117,7 @@ class Preprocess:
         Args:
             image: a Pillow image, or uint8 (h, w) or (h, w, c) with 1, 2, 3 or 4 channels.
         """
-        picture = to_channels(image, self.channels)
+        picture = _middle(to_channels(image, self.channels))
         shortest, size = math.floor(self.image_size / self.crop_pct), self.image_size
         width, height = _scaled(picture.size, shortest)
         if (width, height) != picture.size:
@@ -201,6 +207,7 @@ def to_channels(image: Image.Image | UInt8[np.ndarray, "..."], channels: int = 3
         wide = np.clip(np.asarray(picture).astype(np.int64), 0, 65535)
         picture = Image.fromarray(((wide + 128) // 257).astype(np.uint8))
     if picture.has_transparency_data:
+        picture = picture.convert("LA") if picture.mode == "La" else picture
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture).convert("RGB")
@@ -209,12 +216,24 @@ def to_channels(image: Image.Image | UInt8[np.ndarray, "..."], channels: int = 3
 
 def _picture(pixels: UInt8[np.ndarray, "..."]) -> Image.Image:
     grey = pixels.ndim == 3 and pixels.shape[-1] == 1
-    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] not in (1, 2, 3, 4)):
+    is_image = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[-1] in (1, 2, 3, 4))
+    if pixels.dtype != np.uint8 or not is_image or not pixels.size:
         raise UsageError(
-            "An image must have the shape (h, w) or (h, w, c) with 1 to 4 channels, "
-            f"got {pixels.shape}."
+            "An image must be uint8 of the shape (h, w) or (h, w, c) with 1 to 4 channels, "
+            f"got {pixels.dtype} of the shape {pixels.shape}."
         )
     return Image.fromarray(pixels[..., 0] if grey else pixels)
+
+
+def _middle(picture: Image.Image) -> Image.Image:
+    """The middle of a picture that is far longer than wide, of which only the middle is seen.
+
+    Resizing the whole would take memory without bound.
+    """
+    width, height = picture.size
+    most = _LONGEST * min(width, height)
+    left, top = max(0, (width - most) // 2), max(0, (height - most) // 2)
+    return picture.crop((left, top, width - left, height - top)) if left or top else picture
 
 
 def _scaled(size: Sequence[int], shortest: int) -> tuple[int, int]:

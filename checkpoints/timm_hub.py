@@ -6,6 +6,7 @@ A repository holds `config.json`, which names the architecture and the preproces
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import zoo
@@ -17,6 +18,7 @@ from zoo.errors import UsageError
 PREFIX = "hf-hub:"
 FILES = ("model.safetensors", "pytorch_model.bin")
 _OURS = {"img_size": "image_size"}  # arguments of timm's constructors, by our names
+_MOST_CLASSES = 1_000_000
 _KNOWN = ("num_classes", "in_chans", "global_pool")
 
 
@@ -29,28 +31,37 @@ def card(identifier: str) -> Card:
     repo, _, revision = identifier.removeprefix(PREFIX).partition("@")
     path, _ = hub.fetch(repo, "config.json", revision or None)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        details = {**config, **config.get("pretrained_cfg", {})}
-        architecture, arguments = str(config["architecture"]), dict(config.get("model_args") or {})
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        described = _described(json.loads(path.read_text(encoding="utf-8")))
+    except UsageError:
+        raise
+    except Exception as error:  # whatever people write there
         raise UsageError(
             f"config.json of {repo} is not that of a timm model: {error!r}."
         ) from error
+    source = {"kind": "hub", "repo": repo, "revision": revision or None}
+    return replace(
+        described,
+        name=identifier.removeprefix(PREFIX),
+        source=source | _file(repo, revision or None),
+    )
+
+
+def _described(config: Mapping[str, Any]) -> Card:
+    """The card that a configuration gives, without name and source."""
+    details = {**config, **config.get("pretrained_cfg", {})}
+    architecture, arguments = str(config["architecture"]), dict(config.get("model_args") or {})
     overrides = _overrides(architecture, arguments)
     zoo.create_model(architecture, **overrides)  # says what is wrong with them
+    classes = config.get("num_classes", details.get("num_classes")) or None
+    if classes is not None and not (type(classes) is int and 0 < classes <= _MOST_CLASSES):
+        raise ValueError(f"num_classes is {classes!r}")
     return Card(
-        name=identifier.removeprefix(PREFIX),
+        name=architecture,
         architecture=architecture,
         overrides=overrides,
-        num_classes=config.get("num_classes", details.get("num_classes")),
+        num_classes=classes,
         class_names=_class_names(config, details),
         preprocess=_preprocess(details, arguments.get("in_chans")),
-        source={
-            "kind": "hub",
-            "repo": repo,
-            "revision": revision or None,
-            **_file(repo, revision or None),
-        },
         format="timm",
         license=details.get("license"),
     )

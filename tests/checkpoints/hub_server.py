@@ -27,6 +27,7 @@ class HubServer(ThreadingHTTPServer):
         served: content by the SHA-256 under which it is announced.
         break_after: bytes after which the next download loses its connection.
         pause_after: bytes after which every download waits until this is None again.
+        commit: of every repository.
         refuse: status with which every request is refused.
         ranges: ranges that were asked for.
         tokens: path and authorization of every request so far.
@@ -41,6 +42,7 @@ class HubServer(ThreadingHTTPServer):
         self.served: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
         self.ranges: list[str] = []
+        self.commit = COMMIT
         self.tokens: list[tuple[str, str | None]] = []
         self.break_after: int | None = None
         self.pause_after: int | None = None
@@ -97,22 +99,25 @@ class _Handler(BaseHTTPRequestHandler):
     def _resolve(self, repo: str, revision: str, file: str) -> None:
         if not any(repo == known for known, _ in self.server.files):
             return self._reply(404, {"X-Error-Code": "RepoNotFound"})
-        if revision not in ("main", COMMIT):
+        if revision not in ("main", self.server.commit):
             return self._reply(404, {"X-Error-Code": "RevisionNotFound"})
         if (repo, file) not in self.server.files:
-            return self._reply(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+            return self._reply(
+                404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": self.server.commit}
+            )
         body = self.server.files[repo, file]
         if file.endswith(".json"):  # small files lie in git itself
             name = hashlib.sha1(b"blob %d\0%b" % (len(body), body)).hexdigest()
             digest = hashlib.sha256(body).hexdigest()
             return self._content(
-                self.server.served[digest], {"X-Repo-Commit": COMMIT, "ETag": f'"{name}"'}
+                self.server.served[digest],
+                {"X-Repo-Commit": self.server.commit, "ETag": f'"{name}"'},
             )
         digest = hashlib.sha256(body).hexdigest()
         return self._reply(
             302,
             {
-                "X-Repo-Commit": COMMIT,
+                "X-Repo-Commit": self.server.commit,
                 "X-Linked-Etag": f'"{digest}"',
                 "X-Linked-Size": str(len(body)),
                 "Location": f"{self.server.moved_to or self.server.content_host}/content/{digest}",

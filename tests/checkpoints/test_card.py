@@ -63,3 +63,24 @@ def test_a_label_set_names_the_outputs_only_if_it_fits(card):
     assert replace(card, num_classes=1000, label_set="of a later version").labels is None
     spelled_out = replace(card, num_classes=2, class_names=("cat", "dog"))
     assert spelled_out.labels == ("cat", "dog")
+
+
+@pytest.mark.parametrize("value", [3, "x", [], True])
+@pytest.mark.parametrize("field", ["overrides", "metrics", "versions", "source", "fingerprint"])
+def test_fields_of_another_kind_are_refused(card, field, value):
+    text = json.dumps(json.loads(card.to_json()) | {field: value})
+    with pytest.raises(UsageError, match=f"not the card of a checkpoint: its `{field}` is"):
+        Card.from_json(text)
+
+
+def test_a_label_set_is_a_name_and_no_path(card):
+    for name in ("../README", "/etc/hostname", "no_such_list"):
+        other = replace(card, class_names=None, label_set=name)
+        assert other.labels is None
+
+
+def test_only_figures_rank(card):
+    assert replace(card, metrics={"top1": 0.5, "loss": 2}).rank == (0.5, -2.0)
+    assert replace(card, metrics={"loss": 2.0}).rank == (0.0, -2.0)
+    for metrics in ({}, {"top1": 0.5}, {"top1": "0.5", "loss": 1}, {"top1": 1, "loss": None}):
+        assert replace(card, metrics=metrics).rank is None

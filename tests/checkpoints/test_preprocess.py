@@ -1,4 +1,8 @@
 import json
+import re
+import struct
+import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +87,8 @@ def test_normalize_takes_batches():
         (Image.new("I;16", (9, 9), 257 * 40), (40, 40, 40)),
         (Image.new("I", (9, 9), 257 * 40), (40, 40, 40)),
         (Image.new("HSV", (9, 9), (0, 255, 255)), RED),
+        (Image.new("La", (9, 9), (0, 0)), WHITE),
+        (Image.frombytes("I;16B", (9, 9), (257 * 40).to_bytes(2, "big") * 81), (40, 40, 40)),
     ],
     ids=lambda value: value.mode if isinstance(value, Image.Image) else "",
 )
@@ -97,6 +103,52 @@ def test_the_meaning_survives_a_file(mode, tmp_path):
     image.save(tmp_path / "x.png")
     again = to_channels(open_image(tmp_path / "x.png"))
     assert again.getcolors() == to_channels(image).getcolors()
+
+
+def png_of_16_bits(pixel):
+    """A 9x9 PNG whose pixels are these 16-bit samples; Pillow writes grey ones only."""
+    colour = {1: 0, 2: 4, 3: 2, 4: 6}[len(pixel)]
+    row = b"\0" + 9 * struct.pack(f">{len(pixel)}H", *pixel)
+    header = struct.pack(">IIBBBBB", 9, 9, 16, colour, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(9 * row)), (b"IEND", b""))
+    packed = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "rgb"),
+    [
+        ((257 * 40,), (40, 40, 40)),
+        ((257 * 40, 65535), (40, 40, 40)),
+        ((257 * 40, 0), WHITE),
+        ((65535, 257 * 40, 0), (255, 40, 0)),
+        ((65535, 0, 0, 65535), RED),
+        ((65535, 0, 0, 0), WHITE),
+    ],
+    ids=["grey", "grey opaque", "grey transparent", "rgb", "rgb opaque", "rgb transparent"],
+)
+def test_sixteen_bits(pixel, rgb, tmp_path):
+    (tmp_path / "x.png").write_bytes(png_of_16_bits(pixel))
+    assert to_channels(open_image(tmp_path / "x.png")).getcolors() == [(81, rgb)]
+
+
+@pytest.mark.parametrize("size", [(1, 30_000), (30_000, 1), (3, 30_001)])
+def test_a_long_strip_takes_no_time(size):
+    start = time.monotonic()
+    result = Preprocess().resize(Image.new("RGB", size, RED))
+    assert time.monotonic() - start < 2
+    np.testing.assert_array_equal(result, np.broadcast_to(RED, (224, 224, 3)))
+
+
+def test_the_middle_of_a_long_strip_is_seen():
+    strip = np.zeros((4, 999, 3), np.uint8)
+    strip[:, 500:] = 255
+    result = Preprocess(224, 1.0, "nearest").resize(strip)[..., 0]
+    assert set(result[:, :80].ravel()) == {0}
+    assert set(result[:, 144:].ravel()) == {255}
 
 
 def test_palette_transparency_is_white(tmp_path):
@@ -122,9 +174,10 @@ def test_floating_point_pixels_are_refused():
         Preprocess()(Image.new("F", (9, 9)))
 
 
-def test_shapes_that_are_no_image_are_refused():
-    with pytest.raises(UsageError, match=r"got \(2, 9, 9, 3\)"):
-        Preprocess()(np.zeros((2, 9, 9, 3), np.uint8))
+@pytest.mark.parametrize("shape", [(2, 9, 9, 3), (9, 9, 5), (9,), (0, 9, 3)])
+def test_shapes_that_are_no_image_are_refused(shape):
+    with pytest.raises(UsageError, match=f"got uint8 of the shape {re.escape(str(shape))}"):
+        Preprocess()(np.zeros(shape, np.uint8))
 
 
 def test_exif_orientation_is_applied(tmp_path):

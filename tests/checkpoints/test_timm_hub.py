@@ -1,5 +1,7 @@
 """Models that people published on the hub in timm's form, by `hf-hub:owner/name`."""
 
+import contextlib
+import copy
 import json
 
 import jax
@@ -10,6 +12,7 @@ from safetensors.numpy import save
 
 import checkpoints
 import zoo
+from checkpoints import pretrained, timm_hub
 from tests.checkpoints.torch_files import write
 from zoo.errors import UsageError
 
@@ -98,6 +101,64 @@ def test_a_configuration_that_is_none(hub, tmp_path):
         checkpoints.load(f"hf-hub:{REPO}", cache_dir=tmp_path)
     with pytest.raises(UsageError, match=r"of someone/cats does not exist at"):
         checkpoints.load("hf-hub:someone/cats", cache_dir=tmp_path)
+
+
+WRONG = (None, 0, -1, 1.5, "x", [], {}, [1], ["a"], True, [[1]], 10**30)
+
+
+@pytest.mark.parametrize("field", [*CONFIG, *CONFIG["model_args"], *CONFIG["pretrained_cfg"]])
+def test_any_value_anywhere_gives_a_card_or_a_sentence(field, tmp_path, monkeypatch):
+    path = tmp_path / "config.json"
+    monkeypatch.setattr("checkpoints.hub.fetch", lambda *_: (path, "0" * 64))
+    for value in WRONG:
+        config = copy.deepcopy(CONFIG)
+        for part in (config, config["model_args"], config["pretrained_cfg"]):
+            part.update({field: value} if field in part else {})
+        path.write_text(json.dumps(config))
+        with contextlib.suppress(UsageError):
+            assert isinstance(timm_hub.card(f"hf-hub:{REPO}"), checkpoints.Card)
+
+
+def test_a_hub_model_that_changed_is_loaded_anew(hub, published, tmp_path):
+    variables, tensors = published
+    add_config(hub)
+    hub.add(REPO, "model.safetensors", save(tensors))
+    assert_same(checkpoints.load(f"hf-hub:{REPO}", cache_dir=tmp_path).variables, variables)
+    doubled = jax.tree.map(lambda x: 2 * x, dict(variables))
+    model = zoo.create_model("resnet8", num_classes=3)
+    hub.add(REPO, "model.safetensors", save(checkpoints.export_weights(model, doubled)))
+    hub.commit = "1" * 40
+    assert_same(checkpoints.load(f"hf-hub:{REPO}", cache_dir=tmp_path).variables, doubled)
+
+
+def test_a_torch_file_alone_is_enough_offline(hub, published, tmp_path, monkeypatch):
+    variables, tensors = published
+    add_config(hub)
+    hub.add(REPO, "pytorch_model.bin", write(tmp_path / "x.bin", dict(tensors)).read_bytes())
+    checkpoints.load(f"hf-hub:{REPO}", cache_dir=tmp_path / "cache")
+    seen = len(hub.requests)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    loaded = checkpoints.load(f"hf-hub:{REPO}", cache_dir=tmp_path / "cache")
+    assert_same(loaded.variables, variables)
+    assert len(hub.requests) == seen
+
+
+def test_a_revision_stays_inside_the_cache(hub, published, tmp_path):
+    _, tensors = published
+    add_config(hub)
+    hub.add(REPO, "model.safetensors", save(tensors))
+    for revision in ("../../x", "refs/pr/1"):
+        with pytest.raises(UsageError, match="does not exist"):
+            checkpoints.load(f"hf-hub:{REPO}@{revision}", cache_dir=tmp_path / "cache")
+    name = pretrained._file_name("a/b@../../../etc")
+    assert (tmp_path / name).resolve().parent == tmp_path.resolve()
+
+
+def test_a_model_without_a_head(hub, tmp_path, monkeypatch):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"architecture": "resnet8", "num_classes": 0}))
+    monkeypatch.setattr("checkpoints.hub.fetch", lambda *_: (path, "0" * 64))
+    assert timm_hub.card(f"hf-hub:{REPO}").num_classes is None
 
 
 def test_grey_images(hub, tmp_path):

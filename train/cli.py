@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import types
 import typing
 from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +71,7 @@ def usage() -> str:
 
 def run(name: str, argv: list[str]) -> int:
     """Runs a command; what the user can mend becomes one sentence and exit status 2."""
-    with _one_sentence(name) as status, _news_of("checkpoints"):
+    with _one_sentence(name) as status, _interruptible(), _news_of("checkpoints"):
         configure_jax()
         module = importlib.import_module(COMMANDS[name][0])
         getattr(module, f"{name}_command")(argv)
@@ -144,7 +145,8 @@ def _one_sentence(name: str) -> Iterator[list[int]]:
     except UsageError as error:
         status[0] = _complain(name, str(error), 2)
     except KeyboardInterrupt:
-        status[0] = _complain(name, "interrupted; nothing was lost that was reported saved", 130)
+        _complain(name, "interrupted; nothing was lost that was reported saved", 130)
+        os._exit(130)  # compiled code still runs in threads, and would crash while Python ends
     except Exception as error:
         signal_number = getattr(error, "signal_number", None)
         if signal_number is not None:
@@ -153,6 +155,30 @@ def _one_sentence(name: str) -> Iterator[list[int]]:
             status[0] = _complain(name, trouble, 2)
         else:
             raise
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lets Ctrl-C end a command also where Python would lose it.
+
+    After compiled code the first lines of Python to run are often JAX's, called by the garbage
+    collector, which drops exceptions: there the signal is sent again a moment later.
+    """
+
+    def interrupt(number: int, frame: types.FrameType | None) -> None:
+        if frame is not None and frame.f_code.co_name == "_xla_gc_callback":
+            threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
+        else:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

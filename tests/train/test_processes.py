@@ -64,6 +64,20 @@ def test_a_signal_saves_first_and_says_so(zoo_process, tmp_path, number, status)
     assert checkpoints.load(tmp_path / "run").card.source["examples"] >= 3 * 16
 
 
+@pytest.mark.parametrize("pause", [0.0, 1.0, 2.0])
+def test_ctrl_c_ends_a_command_at_once(zoo_process, tmp_path, pause):
+    process = zoo_process("evaluate", "--weights", "resnet20.digits", XDG_CACHE_HOME="cache")
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "cache").exists():  # the first thing that a command does
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(pause)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err == "zoo evaluate: interrupted; nothing was lost that was reported saved\n"
+
+
 def test_files_that_carry_our_names_do_no_harm(zoo_process, tmp_path):
     (tmp_path / "train.py").write_text("raise RuntimeError('not me')")
     (tmp_path / "zoo.py").write_text("raise RuntimeError('nor me')")

@@ -82,13 +82,16 @@ def _save_remotely(
     return remote.path(address)
 
 
-def restore(directory: str | os.PathLike[str], abstract: Mapping[str, Any]) -> dict[str, Any]:
+def restore(
+    directory: str | os.PathLike[str], abstract: Mapping[str, Any], *, host: bool = False
+) -> dict[str, Any]:
     """Reads the top-level keys of `abstract` from an intact checkpoint, and no others.
 
     Args:
         directory: a checkpoint.
         abstract: tree of `jax.ShapeDtypeStruct`s or arrays. A leaf that has a sharding is restored
             into it, whatever it was saved from; any other goes to the default device, uncommitted.
+        host: leave leaves without a sharding in host memory, as NumPy arrays.
 
     Raises:
         UsageError: the checkpoint is damaged, or holds another tree; the whole diff is shown.
@@ -107,7 +110,7 @@ def restore(directory: str | os.PathLike[str], abstract: Mapping[str, Any]) -> d
             f"The checkpoint {str(directory)!r} is of another model; {len(lines)} leaves do not "
             "match:\n  " + "\n  ".join(lines)
         )
-    return {**abstract, **_read_arrays(directory / _ARRAYS, groups)}
+    return {**abstract, **_read_arrays(directory / _ARRAYS, groups, host)}
 
 
 def read_card(directory: str | os.PathLike[str]) -> Card:
@@ -247,7 +250,7 @@ def _stored(leaf: Any) -> Any:
     return leaf.addressable_shards[0].data if one_copy else leaf
 
 
-def _read_arrays(path: Path, groups: Mapping[str, Any]) -> dict[str, Any]:
+def _read_arrays(path: Path, groups: Mapping[str, Any], host: bool) -> dict[str, Any]:
     if not groups:
         return {}
     from orbax.checkpoint import v1 as ocp
@@ -256,6 +259,8 @@ def _read_arrays(path: Path, groups: Mapping[str, Any]) -> dict[str, Any]:
         loaded = ocp.load_checkpointables(
             str(path.resolve()), jax.tree.map(_destination, dict(groups))
         )
+    if host:
+        return loaded
     leaves, structure = jax.tree.flatten(loaded)
     ours = [i for i, leaf in enumerate(leaves) if _becomes_jax(leaf)]
     moved = jax.device_put([leaves[i] for i in ours], may_alias=False)  # all at once

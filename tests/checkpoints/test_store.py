@@ -79,6 +79,28 @@ def test_eight_devices_save_and_one_loads_and_back(tmp_path, card):
     assert store.restore(one, like)["params"]["w"].sharding == columns
 
 
+def test_what_is_the_same_on_eight_devices_loads_on_one_and_back(tmp_path, card):
+    mesh = Mesh(np.array(jax.devices()), "x")
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    tree = {"params": {"w": jax.device_put(jnp.arange(32.0).reshape(16, 2), everywhere)}}
+    path = checkpoints.save(tmp_path / "replicated", tree, card)
+    one = store.restore(path, abstract(tree))["params"]["w"]
+    assert one.devices() == {jax.devices()[0]}
+    np.testing.assert_array_equal(one, tree["params"]["w"])
+    again = checkpoints.save(tmp_path / "one", {"params": {"w": one}}, card)
+    like = {"params": {"w": jax.ShapeDtypeStruct((16, 2), jnp.float32, sharding=everywhere)}}
+    for source in (path, again):
+        found = store.restore(source, like)["params"]["w"]
+        assert found.sharding == everywhere
+        np.testing.assert_array_equal(found, one)
+
+
+def test_arrays_may_stay_in_host_memory(saved, tree):
+    found = store.restore(saved, abstract({"params": tree["params"]}), host=True)
+    assert {type(leaf) for leaf in jax.tree.leaves(found)} == {np.ndarray}
+    assert_same(found, {"params": tree["params"]})
+
+
 def test_orbax_alone_reads_the_arrays(saved, tree):
     from orbax.checkpoint import v1 as ocp
 

@@ -66,7 +66,7 @@ def test_a_signal_saves_first_and_says_so(zoo_process, tmp_path, number, status)
 
 @pytest.mark.parametrize("pause", [0.0, 1.0, 2.0])
 def test_ctrl_c_ends_a_command_at_once(zoo_process, tmp_path, pause):
-    process = zoo_process("evaluate", "--weights", "resnet20.digits", XDG_CACHE_HOME="cache")
+    process = zoo_process("evaluate", "--weights", "nasnet_nano.digits", XDG_CACHE_HOME="cache")
     deadline = time.monotonic() + 60
     while not (tmp_path / "cache").exists():  # the first thing that a command does
         assert time.monotonic() < deadline

@@ -79,10 +79,12 @@ def cheap(tensor):
 
 
 @pytest.mark.parametrize("name", TIMM)
-def test_every_tensor_of_timm_comes_back(reference, make, name):
+def test_every_tensor_of_timm_comes_back_and_counts_agree(reference, name):
     with reference.torch.device("meta"):
-        tensors = make("timm", name).state_dict()
-    assert_comes_back(build("timm", name), {n: cheap(t) for n, t in tensors.items()}, "timm")
+        theirs = reference.timm.create_model(name)
+    tensors = {n: cheap(t) for n, t in theirs.state_dict().items()}
+    assert_comes_back(zoo.create_model(name), tensors, "timm")
+    assert sum(p.numel() for p in theirs.parameters()) == zoo.model_info(name).parameters
 
 
 @pytest.mark.parametrize(("library", "name", "side"), COMPUTED)

@@ -22,6 +22,10 @@ SMALLEST = {
     "inception_resnet_v1": 75,
     "inception_resnet_v2_keras": 75,
     "inception_nano": 1,
+    "nasnetalarge": 3,
+    "nasnetamobile": 32,
+    "pnasnet5large": 3,
+    "nasnet_nano": 1,
     "tnt_s_patch16_224": 16,
     "tnt_nano": 4,
     "sret_t": 25,
@@ -33,8 +37,10 @@ FIXED = ("tnt", "sret")  # families whose positions belong to one size
 
 def pyramid(name, height, width):
     """Shapes of all features."""
-    fixed = zoo.model_info(name).family in FIXED
-    model = zoo.create_model(name, **({"image_size": (height, width)} if fixed else {}))
+    family = zoo.model_info(name).family
+    fields = {"image_size": (height, width)} if family in FIXED else {}
+    fields |= {"cells": (1, 1, 1)} if family == "nasnet" else {}  # the rest repeats them
+    model = zoo.create_model(name, **fields)
     images = jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32)
     init = partial(model.init_with_output, train=False, method="features")
     return jax.eval_shape(init, jax.random.key(0), images)[0]

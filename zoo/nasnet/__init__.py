@@ -24,6 +24,7 @@ from zoo.layers.drop_path import DropPath
 from zoo.layers.initializers import LECUN_UNIFORM, ZEROS
 from zoo.layers.norm import BatchNorm
 from zoo.layers.pool import avg_pool
+from zoo.layers.size import require_size
 from zoo.nasnet.genotype import (
     INPUTS,
     NASNET_A,
@@ -307,7 +308,7 @@ class NASNet(nn.Module):
         progress: float | Float[Array, ""] = 1.0,
     ) -> dict[str, Array]:
         """Output of the stem, of every stage, (b, h, w, c), and "pooled", (b, c)."""
-        _require(images, self.smallest, "this network")
+        require_size(images, self.smallest)
         assert isinstance(self.genotype, Genotype)  # since `__post_init__`
         layers, cell = self._layers(train), nn.remat(Cell) if self.remat else Cell
         maps = [self._stem(images.astype(self.dtype), layers)]
@@ -347,7 +348,7 @@ class NASNet(nn.Module):
         side = 5  # of the first pooling window
         for _ in range(1 + self.stem_cells):
             side = 2 * side - 1
-        _require(images, 2 * side + 1 if self.stem_cells else side, "the auxiliary head")
+        require_size(images, 2 * side + 1 if self.stem_cells else side, "the auxiliary head")
         return self.auxiliary(pyramid["stage2"], train=train)
 
 
@@ -367,15 +368,6 @@ def places(network: NASNet) -> Iterator[Place]:
             before = 3 if s and after_reduction and network.skip_reduction else 2
             yield Place(f"cell{number}", stage, False, features, after_reduction, before)
             number, after_reduction = number + 1, False
-
-
-def _require(images: Array, smallest: int, what: str) -> None:
-    height, width = images.shape[1:3]
-    if min(height, width) < smallest:
-        raise UsageError(
-            f"`images` must be at least {smallest}x{smallest} pixels for {what}, "
-            f"got {height}x{width}; enlarge them."
-        )
 
 
 # Zoph et al. 2018, table 2: NASNet-A (6 @ 4032) and (4 @ 1056).

@@ -66,6 +66,8 @@ class HopfieldPooling(nn.Module):
     def setup(self) -> None:
         if self.quantity < 1:
             raise UsageError(f"`quantity` must be at least 1, got {self.quantity}")
+        if self.chunk is not None and self.chunk < 1:
+            raise UsageError(f"`chunk` must be None or at least 1, got {self.chunk}")
         shape = (self.quantity, needed_depth(self.hopfield, "state"))
         self.pooling_weights = self.param("pooling_weights", NORMAL_002, shape, jnp.float32)
 

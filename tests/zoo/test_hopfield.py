@@ -165,6 +165,16 @@ def test_a_bag_of_300_000_instances_fits_into_a_gibibyte(key):
     assert used.temp_size_in_bytes + used.output_size_in_bytes <= 2**30
 
 
+@pytest.mark.parametrize(("steps", "calls"), [(0, 1), (2, 0)])
+def test_one_softmax_is_that_of_jax(steps, calls, key, monkeypatch):
+    seen = []
+    attention = jax.nn.dot_product_attention
+    spy = lambda *a, **kw: seen.append(1) or attention(*a, **kw)  # noqa: E731
+    monkeypatch.setattr(jax.nn, "dot_product_attention", spy)
+    Hopfield(6, heads=2, steps=steps).init(key, jnp.zeros((1, 3, 6)), train=False)
+    assert len(seen) == calls
+
+
 def test_learned_patterns_may_be_frozen(key):
     x = jax.random.normal(key, (2, 4, 6))
     layer = HopfieldLayer(Hopfield(6), quantity=3, separate_targets=True, trainable=False)
@@ -220,6 +230,7 @@ def test_names_of_the_library_round_trip(layer, key):
         ({"beta": (1.0, 2.0)}, "`beta` must be one number or 1"),
         ({"steps": -1}, "`steps` must be None or at least 0"),
         ({"epsilon": 0.0}, "`epsilon` must be positive"),
+        ({"max_steps": 0}, "`max_steps` must be at least 1"),
         ({"static": ("key",)}, "`static` takes"),
         ({"connected": True, "pattern_size": 2}, "`connected` needs `pattern_size`"),
         ({"stored_size": 4}, r"`stored` patterns must have the shape \(batch, patterns, 4\)"),

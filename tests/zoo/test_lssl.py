@@ -183,6 +183,22 @@ def test_a_bad_option_is_a_sentence(fields, shape, words, key):
         zoo.init_variables(model, key, jnp.zeros(shape))
 
 
+@pytest.mark.parametrize(
+    ("method", "state", "u"),
+    [
+        ("chunk", (1, 3, 4), (2, 5, 3)),  # would be broadcast over the batch
+        ("scan", (2, 3, 5), (2, 5, 3)),
+        ("step", (2, 3, 4), (2, 1)),  # would be broadcast over the features
+    ],
+)
+def test_states_and_steps_that_do_not_fit_are_a_sentence(method, state, u, key):
+    layer = LinearStateSpace(width=3, state_size=4)
+    variables = zoo.init_variables(layer, key, jnp.zeros((2, 5, 3)))
+    first = (layer.apply(variables, method="system"),) if method == "step" else ()
+    with pytest.raises(zoo.UsageError, match=r"its state \(batch, 3, 4\), got"):
+        layer.apply(variables, *first, jnp.zeros(state), jnp.zeros(u), method=method)
+
+
 def test_sizes_without_a_system_are_refused():
     for build in (hippo.chebyshev, hippo.fourier):
         with pytest.raises(zoo.UsageError, match="must be even"):

@@ -402,6 +402,8 @@ def check_options(layer: Hopfield) -> None:
             raise UsageError(f"`{name}` must be one number or {layer.heads}, got {found}")
     if any(n is not None and n < 0 for n in per_head(layer.steps, layer.heads)):
         raise UsageError(f"`steps` must be None or at least 0, got {layer.steps}")
+    if layer.max_steps < 1:
+        raise UsageError(f"`max_steps` must be at least 1, got {layer.max_steps}")
     if min(per_head(layer.epsilon, layer.heads)) <= 0:
         raise UsageError(f"`epsilon` must be positive, got {layer.epsilon}")
     if layer.stop not in ("sample", "batch"):

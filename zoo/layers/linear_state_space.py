@@ -169,18 +169,20 @@ class LinearStateSpace(nn.Module):
         return jnp.zeros((batch, self.width, self.state_size), self._precision())
 
     def step(
-        self, system: System, state: Float[Array, "b h n"], u: Float[Array, "b h"]
+        self, system: System, state: Float[Array, "b h n"], u: Float[Array, "b1 h1"]
     ) -> tuple[Float[Array, "b h n"], Float[Array, "b out"]]:
         """The recurrent form: the next state and output; costs the same whatever the past."""
+        self._check_state(state, u.shape)
         state = state_space.update(*system, state, self._exact(u))
         y = state_space.read(self._exact(self.C), state).astype(u.dtype)
         return state, self._mix((y + self._skip(u))[:, None], False)[:, 0]
 
     def scan(
-        self, state: Float[Array, "b h n"], u: Float[Array, "b l h"]
+        self, state: Float[Array, "b h n"], u: Float[Array, "b1 l h1"]
     ) -> tuple[Float[Array, "b h n"], Float[Array, "b l out"]]:
         """`step` over a sequence."""
         self._check_input(u)
+        self._check_state(state, u[:, 0].shape)
         system, c = self.system(), self._exact(self.C)
 
         def advance(state: Array, u: Array) -> tuple[Array, Array]:
@@ -191,9 +193,11 @@ class LinearStateSpace(nn.Module):
         return state, self._mix(y.swapaxes(0, 1).astype(u.dtype) + self._skip(u), False)
 
     def chunk(
-        self, state: Float[Array, "b h n"], u: Float[Array, "b l h"]
+        self, state: Float[Array, "b h n"], u: Float[Array, "b1 l h1"]
     ) -> tuple[Float[Array, "b h n"], Float[Array, "b l out"]]:
         """The convolutional form of a part of a sequence, from the state before it."""
+        self._check_input(u)
+        self._check_state(state, u[:, 0].shape)
         system, length = self.system(), u.shape[1]
         states, inputs = state.swapaxes(0, 1), self._exact(u).transpose(2, 0, 1)
 
@@ -239,8 +243,17 @@ class LinearStateSpace(nn.Module):
     def _exact(self, x: Array) -> Array:
         return x.astype(self._precision())
 
+    def _check_state(self, state: Array, shape: tuple[int, ...]) -> None:
+        expected = (*shape[:1], self.width, self.state_size)
+        if shape != expected[:2] or state.shape != expected:
+            raise UsageError(
+                f"a step must be (batch, {self.width}) and its state (batch, {self.width}, "
+                f"{self.state_size}), got {shape} and {state.shape}; `initial_state(batch)` is the "
+                "first state."
+            )
+
     def _check_input(self, u: Array) -> None:
-        if u.shape[-1] != self.width or not u.shape[1]:
+        if u.ndim != 3 or u.shape[-1] != self.width or not u.shape[1]:
             raise UsageError(
                 f"a sequence must be (batch, length, {self.width}) with a length of at least 1, "
                 f"got {u.shape}; `width` of the layer is its number of features."

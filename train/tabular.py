@@ -429,7 +429,8 @@ class HopularClassifier(ClassifierMixin, HopularEstimator):
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """The most probable class."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
 
 class HopularRegressor(RegressorMixin, HopularEstimator):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from sklearn.datasets import load_wine
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import train_test_split
 
 import zoo
@@ -82,6 +83,12 @@ def test_missing_values_and_categories_are_taken_as_they_come():
     model = HopularClassifier(categorical=(0,), **SMALL, epochs=60).fit(features, target)
     assert model.score(features, target) >= 0.9
     assert model.predict(np.array([["never seen", 0.0]], object))[0] in ("warm", "cold")
+
+
+def test_who_has_learned_nothing_says_so():
+    for model in (HopularClassifier(), HopularRegressor()):
+        with pytest.raises(NotFittedError, match="not fitted yet"):
+            model.predict(np.zeros((1, 2)))
 
 
 def test_a_line_is_learned():

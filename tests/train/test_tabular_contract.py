@@ -1,0 +1,46 @@
+"""scikit-learn's own checks of estimators, in a process without run-time checks of types."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = """
+import json, warnings
+from sklearn.utils.estimator_checks import check_estimator
+import train.tabular
+
+warnings.simplefilter("ignore")
+estimator = getattr(train.tabular, {name!r})
+estimator = estimator(width=4, depth=1, heads=1, epochs=60, random_state=0)
+found = check_estimator(estimator, on_fail=None, on_skip=None)
+print(json.dumps({{result["check_name"]: result["status"] for result in found}}))
+"""
+# What scikit-learn itself skips, and why; nothing else may be skipped, and nothing may fail.
+EXEMPT = {
+    "check_array_api_input": "wants SCIPY_ARRAY_API=1, before SciPy is imported",
+    "check_classifier_data_not_an_array": "wants pandas, which this package does not need",
+    "check_regressor_data_not_an_array": "wants pandas, which this package does not need",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["HopularClassifier", "HopularRegressor"])
+def test_scikit_learn_is_content(name):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(name=name)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert len(found) > 40
+    assert [check for check, status in found.items() if status == "failed"] == []
+    skipped = [check for check, status in found.items() if status == "skipped"]
+    assert set(skipped) <= EXEMPT.keys()

@@ -118,21 +118,24 @@ def limits() -> None:
 
 
 def stream() -> None:
-    """Time of a step after a few inputs and after many."""
+    """Time of a step after no input and after many, in turns."""
     model = create_model("lssl_smnist")
     variables = init_variables(model, jax.random.key(0), jnp.zeros((1, 8, 1)))
     systems = model.apply(variables, method="systems")
-    step = jax.jit(partial(model.apply, method="step"))
-    state: Any = model.apply(variables, 1, method="begin")
-    times = []
+    step: Any = jax.jit(partial(model.apply, method="step"))
+    first: Any = model.apply(variables, 1, method="begin")
+    pixel = jnp.ones((1, 1))
+    later = first
     for _ in range(2_000):
-        start = time.perf_counter()
-        state, logits = step(variables, systems, state, jnp.ones((1, 1)))
-        jax.block_until_ready(logits)
-        times.append(time.perf_counter() - start)
-    for first in (10, 1_900):
-        median = statistics.median(times[first : first + 100])
-        print(f"step of lssl_smnist after {first:,} inputs: {1e3 * median:.2f} ms", flush=True)
+        later, _ = step(variables, systems, later, pixel)
+    times: dict[str, list[float]] = {"no input": [], "2,000 inputs": []}
+    for _ in range(200):
+        for past, state in zip(times, (first, later), strict=True):
+            start = time.perf_counter()
+            jax.block_until_ready(step(variables, systems, state, pixel))
+            times[past].append(time.perf_counter() - start)
+    for past, seconds in times.items():
+        print(f"step of lssl_smnist after {past}: {1e3 * statistics.median(seconds):.2f} ms")
 
 
 def plot(found: dict[str, list[tuple[float, float]]], path: str) -> None:

@@ -16,7 +16,7 @@ import train.tabular
 
 warnings.simplefilter("ignore")
 estimator = getattr(train.tabular, {name!r})
-estimator = estimator(width=4, depth=1, heads=1, epochs=60, random_state=0)
+estimator = estimator(width=4, depth=1, heads=1, random_state=0)
 found = check_estimator(estimator, on_fail=None, on_skip=None)
 print(json.dumps({{result["check_name"]: result["status"] for result in found}}))
 """

@@ -68,14 +68,14 @@ def _draw(key: Key[Array, ""], path: tuple[str, ...], recipe: Any) -> Array:
         )
     shape, dtype, init = recipe.value.shape, recipe.value.dtype, recipe.initializer
     if init.noise == "none":
-        return jnp.asarray(np.full(shape, init.mean, dtype))
+        return jax.device_put(np.full(shape, init.mean, dtype))
     key = jax.random.fold_in(key, zlib.crc32("/".join(path).encode()))
     size = math.prod(shape)
     chunks = [_NOISE[init.noise](key, i) for i in range(-(-size // CHUNK))]
     flat = np.concatenate([np.asarray(c) for c in chunks])[:size]
     scale = np.float32(init.scale(recipe.shape))
     mean = np.asarray(init.mean, np.float32)
-    return jnp.asarray((mean + scale * flat.reshape(shape)).astype(dtype))
+    return jax.device_put((mean + scale * flat.reshape(shape)).astype(dtype))
 
 
 @jax.jit

@@ -54,28 +54,33 @@ class BatchNorm(nn.Module):
         x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if not self.train:
             mean, var = running_mean.value[None], running_var.value[None]
+            centred, rest = _centre(x, mean)
         else:
-            mean, var, count = self._batch_statistics(x)
+            mean, axis, spread = self._mean(x)
+            centred, rest = _centre(x, mean)
+            var = jnp.square(centred).mean(axis=(1, 2, 3))
+            var = _mean_over_devices(var, axis, spread) - jnp.square(rest)
             if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
+                count = centred[0, ..., 0].size * spread
                 correction = count / max(count - 1, 1) if self.unbiased else 1.0
                 running_mean.value = self._move(running_mean.value, mean)
                 running_var.value = self._move(running_var.value, var * correction)
-        return _normalize(x, mean, var + self.epsilon, scale, bias).astype(self.dtype)
+        factor = jax.lax.rsqrt(var + self.epsilon)
+        factor = factor if scale is None else factor * scale[None]
+        y = _per_channel(centred, factor, bias[None] - rest * factor)
+        return y.reshape(x.shape).astype(self.dtype)
 
     def _axis(self) -> str | None:
         return None if self.is_initializing() else self.axis_name
 
-    def _batch_statistics(self, x: Array) -> tuple[Array, Array, int]:
-        """Mean and variance per local group, (groups, c), and the examples × pixels in one."""
+    def _mean(self, x: Array) -> tuple[Array, str | None, int]:
+        """Mean per local group, (groups, c), and over which axis and how many devices it is."""
         axis = self._axis()
         devices = 1 if axis is None else jax.lax.axis_size(axis)
         local = max(self.groups // devices, 1)
         spread = max(devices // self.groups, 1)
-        x = _split(x, local)
-        mean = _mean_over_devices(x.mean(axis=(1, 2, 3)), axis, spread)
-        var = jnp.square(x - mean[:, None, None, None]).mean(axis=(1, 2, 3))
-        var = _mean_over_devices(var, axis, spread)
-        return mean, var, x[0, ..., 0].size * spread
+        mean = _split(x, local).mean(axis=(1, 2, 3))
+        return _mean_over_devices(mean, axis, spread), axis, spread
 
     def _move(self, running: Array, groups: Array) -> Array:
         batch, axis = groups.mean(axis=0), self._axis()
@@ -125,9 +130,15 @@ def _mean_over_devices(x: Array, axis_name: str | None, spread: int) -> Array:
     return jax.lax.dynamic_slice_in_dim(everyone, mine, spread).mean(axis=0)
 
 
-def _normalize(x: Array, mean: Array, var: Array, scale: Array | None, bias: Array) -> Array:
-    """Applies one (groups, c) pair of statistics to each of the batch's slices."""
-    factor = jax.lax.rsqrt(var) if scale is None else jax.lax.rsqrt(var) * scale[None]
-    factor = factor[:, None, None, None]
-    groups = _split(x, mean.shape[0]) - mean[:, None, None, None]
-    return (groups * factor + bias[None, None, None, None]).reshape(x.shape)
+def _centre(x: Array, mean: Array) -> tuple[Array, Array]:
+    """The batch's slices without their means, and what is left of these: zeros of (groups, c).
+
+    The gradient flows through the zeros, where it is one number per channel, and not through the
+    subtraction, which would sum it over all pixels once more for each use.
+    """
+    constant = jax.lax.stop_gradient(mean)
+    return _split(x, mean.shape[0]) - constant[:, None, None, None], mean - constant
+
+
+def _per_channel(x: Array, factor: Array, offset: Array) -> Array:
+    return x * factor[:, None, None, None] + offset[:, None, None, None]

@@ -1,9 +1,13 @@
 """Times beside the references: `python -m benchmarks.speed [NAME ...]`, options with `--help`.
 
-One process, two threads, turns taken one by one, medians. A forward pass in evaluation, and a step
-of SGD on the cross entropy. The peers are timm and the authors' SReT in eager PyTorch, and Keras on
+One process, all its cores, turns taken one by one, medians, of a forward pass in evaluation and
+of a step of SGD on the cross entropy. The peers are timm and the authors' SReT in eager PyTorch, and Keras on
 JAX (compiled as ours is); the extra `[reference]` installs them, FOLDER holds a copy of
 github.com/szq0214/SReT. "init" is `zoo.init_variables` in a fresh process.
+
+`--processor` is for a machine that does other work too: one core, and the processor's time in place
+of the clock's. PyTorch's threads spin while they wait for each other, so that a second one that has
+to share its core makes every wall time of PyTorch many times longer.
 """
 
 import argparse
@@ -28,6 +32,7 @@ import train
 import zoo
 
 LEARNING_RATE = 1e-3
+Clock = Callable[[], float]
 
 
 class Bench(NamedTuple):
@@ -74,10 +79,10 @@ def ours(name: str, images: np.ndarray, labels: np.ndarray) -> Calls:
 
 
 def pytorch(network: Any, images: np.ndarray, labels: np.ndarray) -> Calls:
-    """A PyTorch network, eager, on two threads."""
+    """A PyTorch network, eager, on as many threads as cores."""
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     optimizer = torch.optim.SGD(network.parameters(), LEARNING_RATE)
     x = torch.from_numpy(np.moveaxis(images, -1, 1).copy())
     y = torch.from_numpy(labels.astype(np.int64))
@@ -160,51 +165,54 @@ def peer(name: str, images: np.ndarray, labels: np.ndarray, folder: str | None) 
     return pytorch(network, images, labels)
 
 
-def seconds(call: Callable[[], Any]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
+def seconds(call: Callable[[], Any], clock: Clock) -> float:
+    """Time of one call."""
+    start = clock()
     call()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def alternate(first: Callable[[], Any], second: Callable[[], Any] | None, repeats: int) -> Any:
-    """Time of the very first call of `first`, then medians of both by turns."""
-    cold = seconds(first)
+def alternate(
+    first: Callable[[], Any], second: Callable[[], Any] | None, repeats: int, clock: Clock
+) -> Any:
+    """What the very first call of `first` takes in addition, then medians of both by turns."""
+    cold = seconds(first, clock)
     if second is not None:
         second()
     times: tuple[list[float], list[float]] = [], []
     for _ in range(repeats):
-        times[0].append(seconds(first))
-        times[1].append(seconds(second) if second is not None else float("nan"))
+        times[0].append(seconds(first, clock))
+        times[1].append(seconds(second, clock) if second is not None else float("nan"))
     mine, theirs = map(statistics.median, times)
     return cold - mine, mine, theirs
 
 
-def init_seconds(name: str) -> float:
+def init_seconds(name: str, clock: Clock) -> float:
     """`zoo.init_variables` in a process that has compiled nothing yet."""
     info = zoo.model_info(name)
     program = f"""
 import time, jax, zoo
 shape = jax.ShapeDtypeStruct((1, {info.image_size}, {info.image_size}, 3), "float32")
-key, start = jax.random.key(0), time.perf_counter()
+key, start = jax.random.key(0), time.{clock.__name__}()
 jax.block_until_ready(zoo.init_variables(zoo.create_model({name!r}), key, shape))
-print(time.perf_counter() - start)
+print(time.{clock.__name__}() - start)
 """
     return float(subprocess.check_output([sys.executable, "-c", program]))
 
 
-def row(name: str, folder: str | None, repeats: int | None) -> str:
+def row(name: str, folder: str | None, repeats: int | None, clock: Clock) -> str:
     """One line of the table."""
     bench, side = BENCHES[name], zoo.model_info(name).image_size
     rng = np.random.default_rng(0)
     images = rng.normal(size=(bench.batch, side, side, 3)).astype(np.float32)
     labels = rng.integers(0, 1000, bench.batch).astype(np.int32)
-    init = init_seconds(name)
+    init = init_seconds(name, clock)
     mine, theirs = ours(name, images, labels), peer(name, images, labels, folder)
     cells = []
     for kind in Calls._fields:
         other = None if theirs is None else getattr(theirs, kind)
-        compile_time, fast, slow = alternate(getattr(mine, kind), other, repeats or bench.repeats)
+        turns = repeats or bench.repeats
+        compile_time, fast, slow = alternate(getattr(mine, kind), other, turns, clock)
         cells += [f"{fast:.3f}", f"{slow:.3f}", f"{slow / fast:.2f}", f"{compile_time:.1f}"]
     return " | ".join([f"| {name} | {bench.peer} | {bench.batch}", *cells, f"{init:.2f} |"])
 
@@ -215,11 +223,15 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="networks (default: all)")
     parser.add_argument("--sret", help="folder with SReT.py of the authors")
     parser.add_argument("--repeats", type=int, help="turns of each kind")
+    parser.add_argument("--processor", action="store_true", help="processor time of one core")
     options = parser.parse_args()
+    clock = time.process_time if options.processor else time.perf_counter
+    if options.processor:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     print("| network | peer | batch | forward | peer's | speed | compile | ", end="")
     print("step | peer's | speed | compile | init |\n|" + " --- |" * 12)
     for name in options.names or [n for n in BENCHES if n in zoo.list_models()]:
-        print(row(name, options.sret, options.repeats), flush=True)
+        print(row(name, options.sret, options.repeats, clock), flush=True)
 
 
 if __name__ == "__main__":

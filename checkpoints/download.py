@@ -91,6 +91,7 @@ def _download(url: str, path: Path) -> None:
             _receive(url, part)
             break
         except urllib.error.HTTPError as error:
+            error.close()  # it holds the connection
             if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE or not before:
                 raise UsageError(f"{url} was refused with status {error.code}.") from error
             part.unlink()  # longer than the file is now

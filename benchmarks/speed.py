@@ -1,9 +1,9 @@
 """Times beside the references: `python -m benchmarks.speed [NAME ...]`, options with `--help`.
 
 One process, all its cores, turns taken one by one, medians, of a forward pass in evaluation and
-of a step of SGD on the cross entropy. The peers are timm and the authors' SReT in eager PyTorch, and Keras on
-JAX (compiled as ours is); the extra `[reference]` installs them, FOLDER holds a copy of
-github.com/szq0214/SReT. "init" is `zoo.init_variables` in a fresh process.
+of a step of SGD on the cross entropy. The peers are timm and the authors' SReT in eager PyTorch,
+and Keras on JAX (compiled as ours is); the extra `[reference]` installs them, FOLDER holds a copy
+of github.com/szq0214/SReT. "init" is `zoo.init_variables` in a fresh process.
 
 `--processor` is for a machine that does other work too: one core, and the processor's time in place
 of the clock's. PyTorch's threads spin while they wait for each other, so that a second one that has

@@ -71,7 +71,7 @@ def usage() -> str:
 
 def run(name: str, argv: list[str]) -> int:
     """Runs a command; what the user can mend becomes one sentence and exit status 2."""
-    with _one_sentence(name) as status, _interruptible(), _news_of("checkpoints"):
+    with _one_sentence(name) as status, _interruptible(name), _news_of("checkpoints"):
         configure_jax()
         module = importlib.import_module(COMMANDS[name][0])
         getattr(module, f"{name}_command")(argv)
@@ -144,9 +144,6 @@ def _one_sentence(name: str) -> Iterator[list[int]]:
         yield status
     except UsageError as error:
         status[0] = _complain(name, str(error), 2)
-    except KeyboardInterrupt:
-        _complain(name, "interrupted; nothing was lost that was reported saved", 130)
-        os._exit(130)  # compiled code still runs in threads, and would crash while Python ends
     except Exception as error:
         signal_number = getattr(error, "signal_number", None)
         if signal_number is not None:
@@ -158,23 +155,22 @@ def _one_sentence(name: str) -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Lets Ctrl-C end a command also where Python would lose it.
+def _interruptible(name: str) -> Iterator[None]:
+    """Lets Ctrl-C end a command at once and for certain; a run in progress saves first instead.
 
-    After compiled code the first lines of Python to run are often JAX's, called by the garbage
-    collector, which drops exceptions: there the signal is sent again a moment later.
+    Python's own exception gets lost where compiled code calls back, and threads of that code crash
+    while Python is taken down. Whatever is written appears whole or not at all, so nothing needs
+    to be tidied up.
     """
 
-    def interrupt(number: int, frame: types.FrameType | None) -> None:
-        if frame is not None and frame.f_code.co_name == "_xla_gc_callback":
-            threading.Timer(0.05, os.kill, (os.getpid(), number)).start()
-        else:
-            raise KeyboardInterrupt
+    def leave(number: int, frame: types.FrameType | None) -> None:
+        _complain(name, "interrupted; nothing was lost that was reported saved", 130)
+        os._exit(130)
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = signal.signal(signal.SIGINT, leave)
     try:
         yield
     finally:

@@ -91,6 +91,7 @@ def test_memory_is_linear_in_the_length():
     assert temporaries(16_384) <= 4.5 * temporaries(4_096)
 
 
+@pytest.mark.slow
 def test_steps_of_a_classifier_say_what_it_says_of_each_prefix(key):
     for options in ({"pool": "mean"}, {"pool": "last", "prenorm": False}):
         model = LSSL(width=4, state_size=4, depth=2, num_classes=3, **options)

@@ -128,6 +128,7 @@ def gradients(model, variables, images):
     return jax.jit(jax.value_and_grad(loss, has_aux=True))(variables["params"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recursions", [(2, 1), (3, 2)])
 def test_the_loop_is_the_plain_form(recursions, inputs, key):
     """Both slices are permuted somewhere, and a block of three passes may begin with either."""

@@ -67,6 +67,21 @@ def test_depthwise_convolution_is_the_grouped_one(groups, features, kernel, stri
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * jnp.abs(theirs).max())
 
 
+@pytest.mark.parametrize("rows", [7, 8])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_convolution_without_padding_and_its_gradients_are_those_of_xla(stride, rows, key):
+    conv = Conv(4, (3, 3), stride=stride, padding=0)
+    x = jax.random.normal(key, (2, rows, 9, 3))
+    weights = conv.init(key, x)["params"]["kernel"]
+    order = ("NHWC", "HWIO", "NHWC")
+    steps = (stride, stride)
+    xla = lambda x, w: jax.lax.conv_general_dilated(x, w, steps, "VALID", dimension_numbers=order)  # noqa: E731
+    y, vjp = jax.vjp(lambda x, w: conv.apply({"params": {"kernel": w}}, x), x, weights)
+    expected, expected_vjp = jax.vjp(xla, x, weights)
+    for ours, theirs in zip((y, *vjp(y)), (expected, *expected_vjp(expected)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * jnp.abs(theirs).max())
+
+
 def test_gradients_of_a_depthwise_convolution_have_derivatives(key):
     x, kernel = jax.random.normal(key, (1, 5, 5, 2)), jnp.full((3, 3, 1, 2), 0.5)
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from zoo.layers.dense import linear
 from zoo.layers.initializers import HE_NORMAL_FAN_OUT, ZEROS, Initializer
-from zoo.layers.windows import depthwise
+from zoo.layers.windows import NHWC, depthwise, unpadded
 
 
 class Conv(nn.Module):
@@ -61,13 +61,16 @@ class Conv(nn.Module):
     def _convolve(self, x: Array, kernel: Array) -> Array:
         if self.groups == x.shape[-1] and self.dilation == 1:
             return self._depthwise(x, kernel)
+        pads = self._pads()
+        if self.groups == self.dilation == 1 and pads == [(0, 0), (0, 0)]:
+            return unpadded(x, kernel, self.stride)
         return jax.lax.conv_general_dilated(
             x,
             kernel,
             window_strides=(self.stride, self.stride),
-            padding=self._pads(),
+            padding=pads,
             rhs_dilation=(self.dilation, self.dilation),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            dimension_numbers=NHWC,
             feature_group_count=self.groups,
         )
 

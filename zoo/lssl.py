@@ -24,6 +24,12 @@ from zoo.layers.norm import LayerNorm
 from zoo.layers.transition import Transition, legs
 
 ModuleFactory = Callable[..., Any]
+POOLS: dict[str, Callable[[Array], Array]] = {  # of a sequence (b, l, h)
+    "mean": lambda x: x.mean(axis=1),
+    "sum": lambda x: x.sum(axis=1),
+    "first": lambda x: x[:, 0],
+    "last": lambda x: x[:, -1],
+}
 
 
 class Block(nn.Module):
@@ -74,7 +80,7 @@ class Stream(NamedTuple):
 
     Attributes:
         states: that of every block.
-        summary: what is pooled so far: a sum over time, or the last step.
+        summary: what is pooled so far: a sum over time, or one step.
         steps: how many there were.
     """
 
@@ -99,7 +105,7 @@ class LSSL(nn.Module):
         rate: sampling interval relative to the one trained for: 2.0 for every second sample.
         rescale_input: apply `rate` to B as well as to A; the authors' code forgets B.
         prenorm: norm before each layer and at the end, or after each addition.
-        pool: "mean" over time, or "last" step.
+        pool: "mean" or "sum" over time, or "first" or "last" step.
         dropout: probability of dropping a feature, for all times at once, in layers and branches.
         permutation_seed: reads the steps in a fixed random order, as in permuted MNIST; None for
             their own order.
@@ -131,8 +137,8 @@ class LSSL(nn.Module):
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        if self.pool not in ("mean", "last"):
-            raise UsageError(f"`pool` must be one of mean, last; got {self.pool!r}.")
+        if self.pool not in POOLS:
+            raise UsageError(f"`pool` must be one of {', '.join(POOLS)}; got {self.pool!r}.")
         if self.depth < 1:
             raise UsageError(f"`depth` must be at least 1, got {self.depth}.")
         dense = partial(nn.Dense, kernel_init=LECUN_UNIFORM)
@@ -178,7 +184,7 @@ class LSSL(nn.Module):
         for i, block in enumerate(self.blocks):
             stages[f"block{i}"] = x = block(x, train)
         x = self._normalized(x)
-        return stages | {"pooled": x.mean(axis=1) if self.pool == "mean" else x[:, -1]}
+        return stages | {"pooled": POOLS[self.pool](x)}
 
     def sequence(self, images: Float[Array, "b *space c"]) -> Float[Array, "b l c"]:
         """Images as sequences of pixels, in the order in which the network reads them."""
@@ -213,7 +219,13 @@ class LSSL(nn.Module):
             after, x = block.step(system, before, x)
             states.append(after)
         x, steps = self._normalized(x), stream.steps + 1
-        summary = stream.summary + x if self.pool == "mean" else x
+        summaries = {
+            "mean": stream.summary + x,
+            "sum": stream.summary + x,
+            "first": jnp.where(stream.steps > 0, stream.summary, x),
+            "last": x,
+        }
+        summary = summaries[self.pool]
         pooled = summary / steps.astype(x.dtype) if self.pool == "mean" else summary
         return Stream(tuple(states), summary, steps), self._read_out(pooled)
 

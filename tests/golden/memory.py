@@ -1,11 +1,12 @@
 """Checks of Hopfield layers and of Hopular against their sources.
 
-Outputs and associations are compared in float32, losses and gradients of `mean(output ** 2)` in
-float64. The sources stop a batch together, so these runs do, and take as many steps as they need.
+Outputs and associations are compared in float32; outputs, losses and gradients of
+`mean(output ** 2)` in float64. The sources stop a batch together, so these runs do, and take as
+many steps as they need.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -43,6 +44,11 @@ MASKS = {  # our arguments by the sources' names
     "tgt_mask": "association_mask",
     "memory_mask": "memory_association_mask",
 }
+# What `getattr(torch, name, None)` does not find, and the library then leaves out.
+NOT_IN_TORCH = (
+    *("elu", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid"),
+    *("mish", "relu6", "silu", "softplus", "softsign", "swish", "tanhshrink"),
+)
 UNUSED = ("bias_k", "bias_v")  # the library has them and never reads them
 LEARNED = ("pooling_weights", "lookup_weights", "target_weights")
 
@@ -74,10 +80,12 @@ def errors(
     case: Mapping[str, Any],
     source: str = "hopfield-layers",
 ) -> dict[str, float]:
-    """Errors of output and association in float32, of loss and gradients in float64."""
+    """Errors of output and association in float32; of output, loss and gradients in float64."""
 
-    def apply(model: nn.Module, variables: Any, **kwargs: Any) -> Any:
-        return model.apply(variables, *map(jnp.asarray, inputs), **call, **kwargs)
+    def apply(
+        model: nn.Module, variables: Any, given: Sequence[Any] = inputs, **kwargs: Any
+    ) -> Any:
+        return model.apply(variables, *map(jnp.asarray, given), **call, **kwargs)
 
     single = {n: t.astype(np.float32) for n, t in tensors.items()}
     variables = checkpoints.import_weights(model, single, source)
@@ -91,14 +99,21 @@ def errors(
         variables = jax.tree.map(
             jnp.asarray, checkpoints.import_weights(exact, dict(tensors), source)
         )
-        loss = lambda v: jnp.square(apply(exact, v, train=False)).mean()  # noqa: E731
-        value, gradients = jax.jit(jax.value_and_grad(loss))(variables)
-        norms = {
-            name: float(np.linalg.norm(np.ravel(gradient)))
-            for name, gradient in checkpoints.export_weights(exact, gradients, source).items()
-        }
-    found["train logits"] = relative(value, arrays["loss"])
-    found["gradients"] = gradient_error(norms, arrays, case["zero_grad_params"])
+
+        def loss(variables: Any, given: Any) -> Any:
+            output = apply(exact, variables, given, train=False)
+            return jnp.square(output).mean(), output
+
+        step = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
+        (value, output), (gradients, of_inputs) = step(variables, inputs)
+        gradients = checkpoints.export_weights(exact, gradients, source)
+        gradients |= dict(zip(order_of(case["input"]), of_inputs, strict=False))
+        norms = {name: float(np.linalg.norm(np.ravel(x))) for name, x in gradients.items()}
+    found["float64"] = relative(output, arrays["output"])
+    if "loss" in arrays:
+        found["train logits"] = relative(value, arrays["loss"])
+    if "grad_names" in arrays:
+        found["gradients"] = gradient_error(norms, arrays, case["zero_grad_params"])
     return found
 
 
@@ -106,10 +121,15 @@ def gradient_error(
     found: Mapping[str, float], arrays: Mapping[str, np.ndarray], zero: list[str]
 ) -> float:
     """Largest error over all norms; gradients that vanish in theory count absolutely."""
-    recorded = dict(zip(arrays["grad_names"].tolist(), arrays["grad_norms"], strict=True))
-    names = [n for n in recorded if n not in zero and leaf(n) not in UNUSED]
+    names = [str(name).removeprefix("input:") for name in arrays["grad_names"]]
+    recorded = dict(zip(names, arrays["grad_norms"], strict=True))
+    recorded = {n: norm for n, norm in recorded.items() if leaf(n) not in UNUSED}
+    names = [n for n in recorded if n not in zero]
+    vanishing = [found[counted(n)] for n in recorded if n in zero]
+    if not names:
+        return max(vanishing, default=0.0)
     error = relative([found[counted(n)] for n in names], [recorded[n] for n in names])
-    return max([error, *(found[n] for n in zero)])
+    return max([error, *vanishing])
 
 
 def retrieval_errors(case: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, float]:
@@ -150,7 +170,7 @@ def association(config: Mapping[str, Any]) -> Hopfield:
         "state": config.get("state_pattern_as_static"),
         "projection": config.get("pattern_projection_as_static"),
     }
-    steps = config.get("update_steps_max", 0)
+    steps, activation = config.get("update_steps_max", 0), config.get("association_activation")
     endless = lambda n: None if n is None or n < 0 else n  # noqa: E731
     return Hopfield(
         **{n: config.get(n) for n in ("input_size", "hidden_size", "output_size", "pattern_size")},
@@ -168,7 +188,7 @@ def association(config: Mapping[str, Any]) -> Hopfield:
         space_norm=norm(config, "hopfield_space", default=False),
         static=tuple(role for role, static in roles.items() if static),
         connected=config.get("pattern_projection_as_connected", False),
-        activation=function(config.get("association_activation")),
+        activation=function(None if activation in NOT_IN_TORCH else activation),
         dropout=float(config.get("dropout", 0.0)),
         use_bias=config.get("input_bias", True),
         zero_association=config.get("add_zero_association", False),
@@ -196,7 +216,14 @@ def function(name: str | None) -> Any:
     """The function that PyTorch calls `torch.NAME`."""
     if name is None:
         return None
-    other = {"neg": jnp.negative, "gelu": partial(jax.nn.gelu, approximate=False)}
+    name = name.removesuffix("_")  # in place, or not
+    other = {
+        "neg": jnp.negative,
+        "frac": lambda x: x - jnp.trunc(x),
+        "hardshrink": lambda x: jnp.where(jnp.abs(x) > 0.5, x, 0),
+        "rsqrt": jax.lax.rsqrt,
+        "sgn": jnp.sign,
+    }
     for place in (jax.nn, jnp, jax.scipy.special):
         if name in other or hasattr(place, name):
             return other.get(name) or getattr(place, name)
@@ -227,7 +254,7 @@ def block(config: Mapping[str, Any]) -> HopfieldEncoderLayer | HopfieldDecoderLa
         "dropout": float(config.get("dropout", 0.1)),
         "activation": function(config.get("activation", "relu")),
     }
-    parts = {n: association(c) for n, c in config.items() if n.startswith("hopfield")}
+    parts = {n: association(c) for n, c in config.items() if isinstance(c, dict)}
     cross = [part for name, part in parts.items() if "cross" in name]
     if not cross:
         return HopfieldEncoderLayer(*parts.values(), **options)
@@ -238,13 +265,13 @@ def block(config: Mapping[str, Any]) -> HopfieldEncoderLayer | HopfieldDecoderLa
 
 def decoder(config: Mapping[str, Any]) -> HopfieldDecoderLayer:
     """A decoder layer; both associations may share one entry."""
-    parts = [name for name in config if name.startswith("hopfield")]
+    parts = [part for part in config.values() if isinstance(part, dict)]
     if len(parts) == 1:
-        config = dict(config) | {"hopfield_cross": config[parts[0]]}
+        config = dict(config) | {"hopfield_cross": parts[0]}
     return block(config)
 
 
-def bags(config: Mapping[str, Any], *, readout: bool = False) -> HopfieldMIL:
+def bags(config: Mapping[str, Any], outputs: int, *, readout: bool = False) -> HopfieldMIL:
     """The multiple-instance network: embedding, pooling, linear head."""
     embed, pool = config["embed"], config["pool"]
     widths = tuple(embed) if isinstance(embed, list) else (embed,)
@@ -260,7 +287,7 @@ def bags(config: Mapping[str, Any], *, readout: bool = False) -> HopfieldMIL:
         quantity=pool.get("quantity", 1),
         association_cls=partial(Hopfield, **{name: getattr(options, name) for name in fields}),
         readout=jax.nn.relu if readout else jnp.asarray,
-        num_classes=config.get("num_classes", config.get("output_size", 1)),
+        num_classes=outputs,
     )
 
 
@@ -281,7 +308,8 @@ def build(case: Mapping[str, Any]) -> nn.Module:
     if kind not in BUILDERS:
         raise zoo.UsageError(f"no layer is known for {kind!r}")
     if kind == "Sequential":
-        return bags(case["config"], readout="head=ReLU" in constructor)
+        outputs = {counted(name): shape[0] for name, shape, _ in case["state_dict"] if shape}
+        return bags(case["config"], outputs["head.bias"], readout="head=ReLU" in constructor)
     return BUILDERS[kind](case["config"])
 
 
@@ -304,16 +332,19 @@ def batch_major(output: np.ndarray, batch: int, quantity: int | None) -> np.ndar
 
 def given(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """The inputs of a case in the order in which the source was called with them."""
-    specs = case["input"]
-    order = specs.get("call_order") or [n for n, spec in specs.items() if isinstance(spec, dict)]
-    inputs = []
-    for name in order:
+    specs, inputs = case["input"], []
+    for name in order_of(specs):
         spec = specs[name]
         if "seed" in spec:
             inputs.append(fill.uniform(spec["seed"], spec["shape"]) * spec.get("scale", 1.0))
         else:
             inputs.append(arrays[f"input:{name}" if f"input:{name}" in arrays else name])
     return inputs
+
+
+def order_of(specs: Mapping[str, Any]) -> list[str]:
+    """Names of the inputs of a case, as they are called."""
+    return specs.get("call_order") or [n for n, spec in specs.items() if isinstance(spec, dict)]
 
 
 def tensors_of(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -329,12 +360,12 @@ def tensors_of(case: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> dic
 
 
 def counted(name: str) -> str:
-    """A name in which the maps of the embedding count without the functions in between."""
-    first, dot, rest = name.partition(".")
-    if first != "embed":
-        return name
-    number, _, rest = rest.partition(".")
-    return f"embed{dot}{int(number) // 2}.{rest}"
+    """A name in which the maps of embedding and head count without the functions in between."""
+    first, _, rest = name.partition(".")
+    number, _, inside = rest.partition(".")
+    if first == "embed":
+        return f"embed.{int(number) // 2}.{inside}" if number.isdigit() else f"embed.0.{rest}"
+    return f"head.{inside}" if first == "head" and number.isdigit() else name
 
 
 def hopular(config: Mapping[str, Any]) -> Hopular:
@@ -342,7 +373,7 @@ def hopular(config: Mapping[str, Any]) -> Hopular:
     hidden = config.get("hidden_size", 32)
     return Hopular(
         tuple(config["input_sizes"]),
-        tuple(config["feature_discrete"]),
+        tuple(config["feature_discrete"] or ()),
         width=config.get("feature_size", 32),
         hidden_size=hidden if hidden > 0 else None,
         hidden_factor=float(config.get("hidden_size_factor", 1.0)),

@@ -69,10 +69,11 @@ def float32_tolerance(case: dict[str, Any]) -> float:
     """What float32 is held to: 1e-5, or three times what the reference's own float32 is off by.
 
     BiT's standardised weights sum to zero over inputs that are all positive, so that on small
-    images PyTorch itself is off by 1e-5. Such a case is evaluated in float64 too, at 1e-5.
+    images PyTorch itself is off by 1e-5; so it is in a deep Hopular with a large beta. Such a case
+    is evaluated in float64 too, at 1e-5.
     """
     own = case.get("diagnostics", {}).get("float32_rel_err", {}).get("logits", 0.0)
-    return max(TOLERANCE, 3 * own)
+    return max(TOLERANCE, 3 * own, 3 * case.get("fp32_relerr_of_source", 0.0))
 
 
 def images_of(case: dict[str, Any]) -> np.ndarray:
@@ -196,10 +197,14 @@ def check_memory(
     case: dict[str, Any],
     arrays: dict[str, np.ndarray],
 ) -> Outcome:
-    """Outputs and associations in float32, loss and gradients in float64."""
-    found = errors(case, arrays)
-    worst = [f"{k} {e:.1e}" for k, e in found.items() if not e <= TOLERANCE]
-    return Outcome(case["case"], found, "beyond 1e-5: " + ", ".join(worst) if worst else "")
+    """Outputs and associations in float32; outputs, loss and gradients in float64."""
+    found, allowed = errors(case, arrays), {"logits": float32_tolerance(case)}
+    worst = [
+        f"{k} {e:.1e} > {allowed.get(k, TOLERANCE):.0e}"
+        for k, e in found.items()
+        if not e <= allowed.get(k, TOLERANCE)
+    ]
+    return Outcome(case["case"], found, "beyond tolerance: " + ", ".join(worst) if worst else "")
 
 
 CHECKS: dict[str, Callable[[dict[str, Any], dict[str, np.ndarray]], Outcome]] = {

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import jax.scipy.special
 import numpy as np
 
 import checkpoints
@@ -19,11 +21,13 @@ from tests.golden import fill
 from tests.golden.compare import Outcome, gradient_error, norms, relative
 from zoo.layers import discretization, hippo, state_space, transition
 from zoo.layers.linear_state_space import LinearStateSpace, gelu
+from zoo.layers.norm import LayerNorm
 from zoo.lssl import LSSL
 
 Case = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 LIMITS = {"logits": 1e-4, "float64": 1e-5, "gradients": 1e-5}
+COUNTER = "num_batches_tracked"
 LEARN = {0: "none", 1: "shared", 2: "per_feature"}
 ACTIVATIONS = dict.fromkeys([None, "id", "identity", "linear", "none"], lambda x: x) | {
     "gelu": gelu,
@@ -35,7 +39,32 @@ ACTIVATIONS = dict.fromkeys([None, "id", "identity", "linear", "none"], lambda x
     "sigmoid": jax.nn.sigmoid,
     "softplus": jax.nn.softplus,
     "sqrelu": lambda x: jax.nn.relu(x) ** 2,
+    "relu2": lambda x: jax.nn.relu(x) ** 2,
+    "laplace": lambda x: (1 + jax.scipy.special.erf((x - 0.707107) / (0.282095 * 2**0.5))) / 2,
 }
+
+
+class NoNorm(nn.Module):
+    """In the place of a norm."""
+
+    epsilon: float
+    dtype: Any
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return x
+
+
+# In evaluation; those that the zoo lacks are Flax's.
+EXACT = {"use_fast_variance": False}
+NORMS: dict[str | None, Callable[..., Any]] = {
+    None: NoNorm,
+    "none": NoNorm,
+    "layer": LayerNorm,
+    "batch": partial(nn.BatchNorm, use_running_average=True, **EXACT),
+    "instance": partial(nn.InstanceNorm, use_bias=False, use_scale=False, **EXACT),
+    "group": partial(nn.GroupNorm, num_groups=1, **EXACT),  # over time and features together
+}
+POOLS = {"pool": "mean", "sum": "sum", "first": "first", "last": "last"}
 
 
 def manual(size: int, measure: str, measure_args: Mapping[str, float] | None = None) -> Any:
@@ -160,7 +189,7 @@ def transition_error(case: Case, arrays: Arrays) -> dict[str, float]:
             tag = f"{tag}/N{size}"
             names = (name, name.removesuffix("AdaptiveTransition"))
             build = lookup(CLASSES, next((n for n in names if n in CLASSES), name), "transition")
-            form = build(size, **arguments)
+            form = build(size, **ours(arguments))
             parts = {part: arrays.get(f"{tag}/param/{part}") for part in form.parts}
             if "pr" in parts and parts["pr"] is None:  # recorded once, for both sides
                 parts["pr"] = parts["pl"]
@@ -191,8 +220,7 @@ def layer_error(case: Case, arrays: Arrays) -> dict[str, float]:
         partial(LinearStateSpace, **layer_fields(case["config"])),
         case["input"]["shape"][1],
     )
-    limit = case["config"].get("l_max", -1)
-    rate = float(round(limit / length)) if limit > 0 else 1.0
+    rate = rate_of(case["config"], length)
     # The source rescales the step of A only, by a rounded rate; the paper that of B too.
     source = partial(build, rate=rate, rescale_input=False)
 
@@ -287,7 +315,7 @@ def tensors_of(case: Case, arrays: Arrays, model: Any, dtype: Any) -> Any:
     """The case's weights, filled or stored, in the model's tree."""
     tensors = fill.fill_state_dict(case)
     tensors |= {name: arrays[f"param:{name}"] for name in case["stored_params"]}
-    tensors = {name: np.asarray(tensor, dtype) for name, tensor in tensors.items()}
+    tensors = {n: np.asarray(t, dtype) for n, t in tensors.items() if not n.endswith(COUNTER)}
     return jax.tree.map(jnp.asarray, checkpoints.import_weights(model, tensors, "s4"))
 
 
@@ -315,7 +343,7 @@ def layer_fields(config: Mapping[str, Any]) -> dict[str, Any]:
         "width": config["d"],
         "state_size": size if size > 0 else config["d"],
         "channels": config.get("channels", 1),
-        "transition": partial(form, **config.get("measure_args", {})),
+        "transition": partial(form, **ours(config.get("measure_args") or {})),
         "learn": lookup(LEARN, learn, "learn"),
         "learn_dt": dt.get("learn", False),
         "use_bias": config.get("bias", False),
@@ -327,17 +355,32 @@ def layer_fields(config: Mapping[str, Any]) -> dict[str, Any]:
 def classifier_fields(case: Case) -> dict[str, Any]:
     """Our fields for the source's encoder, backbone and decoder."""
     config = {**backbone(case), **case["config"]}
-    require(config, residual=("R", "residual"), norm=("layer",), mode=("pool", "last"))
+    require(config, residual=("R", "residual"))
+    given = dict(config.get("layer", {}))
     layer = {"d": config["d_model"], "learn": config["learn"], "channels": config["channels"]}
-    fields = layer_fields(config.get("layer", {}) | layer | {"d_model": config["N"]})
+    fields = layer_fields(given | layer | {"d_model": config["N"]})
     extra = {name: fields.pop(name) for name in ("use_bias", "use_output", "activation")}
     return fields | {
         "depth": config["n_layers"],
         "layer_cls": partial(LinearStateSpace, **extra),
         "prenorm": config["prenorm"],
-        "pool": {"pool": "mean", "last": "last"}[config["mode"]],
+        "norm": lookup(NORMS, config.get("norm", "layer"), "norm"),
+        "pool": lookup(POOLS, config["mode"], "mode"),
+        "rate": rate_of(given, case["input"]["shape"][1]),
+        "rescale_input": False,
         "num_classes": config["classes"],
     }
+
+
+def ours(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The source's arguments of a measure as ours, which are all in lower case."""
+    return {name.lower(): value for name, value in arguments.items()}
+
+
+def rate_of(config: Mapping[str, Any], length: int) -> float:
+    """The source's sampling interval, a rounded ratio of lengths."""
+    limit = config.get("l_max", -1)
+    return float(round(limit / length)) if limit > 0 else 1.0
 
 
 def backbone(case: Case) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 import zoo
 from tests.golden import __main__ as command
-from tests.golden import runner
+from tests.golden import memory, runner, sequence
 from tests.golden.constructors import parse_constructor
 
 CASES = Path(__file__).parent / "cases"
@@ -156,3 +156,30 @@ def test_a_case_that_cannot_run_does_not_stop_the_others(altered):
 
 def test_an_empty_folder_is_not_a_success(tmp_path):
     assert command.main(str(tmp_path)) == 1
+
+
+def test_an_activation_that_torch_lacks_is_left_out_as_the_library_does():
+    assert (
+        memory.association({"input_size": 4, "association_activation": "gelu"}).activation is None
+    )
+    tanh = memory.association({"input_size": 4, "association_activation": "tanh"}).activation
+    assert tanh(0.5) == pytest.approx(np.tanh(0.5))
+
+
+def test_the_two_associations_of_a_decoder_may_be_called_anything():
+    layer = memory.decoder({"self": {"input_size": 4}, "cross": {"input_size": 4, "num_heads": 2}})
+    assert (layer.self_association.heads, layer.cross_association.heads) == (1, 2)
+
+
+def test_arguments_of_a_measure_are_read_as_the_source_spells_them():
+    arguments = {"double_B": False, "halve": True}
+    config = {"d": 2, "measure": "jac", "measure_args": arguments}
+    assert sequence.layer_fields(config)["transition"].keywords == {
+        "double_b": False,
+        "halve": True,
+    }
+
+
+@pytest.mark.parametrize(("limit", "rate"), [(-1, 1.0), (32, 2.0), (16, 1.0), (40, 2.0), (7, 0.0)])
+def test_the_sampling_interval_is_a_rounded_ratio(limit, rate):
+    assert sequence.rate_of({"l_max": limit}, 16) == rate

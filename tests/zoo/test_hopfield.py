@@ -206,6 +206,8 @@ def test_a_decoder_reads_its_memory_and_no_padding_of_it(key):
         Hopfield(6, static=("projection",)),
         HopfieldPooling(Hopfield(6), quantity=2),
         HopfieldLayer(Hopfield(6), quantity=2, separate_targets=True),
+        HopfieldLayer(STATIC(6, projection_norm=Norm()), quantity=2),
+        HopfieldPooling(STATIC(6, state_norm=Norm()), quantity=2),
         HopfieldEncoderLayer(Hopfield(6, connected=True), feedforward=8),
         HopfieldDecoderLayer(Hopfield(6), Hopfield(6, stored_size=4, projection_size=4)),
     ],

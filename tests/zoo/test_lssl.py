@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 
 import zoo
 from zoo.layers import discretization, hippo, transition, tridiagonal
@@ -91,9 +92,25 @@ def test_memory_is_linear_in_the_length():
     assert temporaries(16_384) <= 4.5 * temporaries(4_096)
 
 
+@pytest.mark.parametrize("dt", [0.01, 0.25, 1.0])
+@pytest.mark.parametrize("size", [6, 16])
+def test_zero_order_hold_is_exact_in_float32_for_fast_modes(size, dt):
+    a, b = hippo.fourier_diagonal(size)
+    joint = np.pad(dt * np.concatenate([a, b[:, None]], axis=1), ((0, 1), (0, 0)))
+    expected = scipy.linalg.expm(joint)[:-1]
+    found = discretization.zero_order_hold(*(jnp.asarray(x, jnp.float32) for x in (a, b)), dt)
+    found = np.concatenate([found[0], found[1][:, None]], axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_steps_of_a_classifier_say_what_it_says_of_each_prefix(key):
-    for options in ({"pool": "mean"}, {"pool": "last", "prenorm": False}):
+    for options in (
+        {"pool": "mean"},
+        {"pool": "last", "prenorm": False},
+        {"pool": "first"},
+        {"pool": "sum"},
+    ):
         model = LSSL(width=4, state_size=4, depth=2, num_classes=3, **options)
         u = jax.random.normal(key, (2, 5, 1))
         variables = zoo.init_variables(model, key, u)
@@ -168,7 +185,7 @@ def test_a_permutation_is_fixed_and_moves_every_channel_alike(key):
     ("fields", "shape", "words"),
     [
         ({"learn": "all"}, (1, 4, 1), "`learn` must be one of none, shared, per_feature"),
-        ({"pool": "max"}, (1, 4, 1), "`pool` must be one of mean, last"),
+        ({"pool": "max"}, (1, 4, 1), "`pool` must be one of mean, sum, first, last"),
         ({"depth": 0}, (1, 4, 1), "`depth` must be at least 1"),
         ({"channels": 0}, (1, 4, 1), "`channels` must be at least 1"),
         ({"dt_range": (0.1, 0.01)}, (1, 4, 1), "`dt_range` must be two positive numbers"),

@@ -267,7 +267,8 @@ class Hopfield(nn.Module):
 
     def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
         """Shapes with which the layer can be initialised."""
-        depths = (_depth(self, role) or 1 for role in ("stored", "state", "projection"))
+        any_depth = self.input_size or 1
+        depths = (_depth(self, role) or any_depth for role in ("stored", "state", "projection"))
         return tuple(jax.ShapeDtypeStruct((1, 1, d), jnp.float32) for d in depths)
 
     @property

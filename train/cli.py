@@ -30,6 +30,7 @@ COMMANDS = {
     "predict": ("train.commands.use", "classes of images, with probabilities"),
     "convert": ("train.commands.convert", "weights to and from the names of other libraries"),
     "verify": ("train.commands.verify", "outputs of weights beside what they have to be"),
+    "compile": ("train.commands.compile", "memory and cost of a training step, also on TPUs"),
     "doctor": ("train.commands.doctor", "versions, devices, caches; is the installation sound?"),
 }
 

@@ -42,15 +42,40 @@ def parallelize(step: Callable[..., Any], how: str = "jit", *, mesh: Mesh | None
     Raises:
         UsageError: unknown `how`, or a step made for another wrapper.
     """
-    if how not in WRAPPERS:
-        raise UsageError(f"`how` must be one of {', '.join(WRAPPERS)}; got {how!r}")
-    needed = None if how == "jit" else AXIS
-    made_for = getattr(step, "keywords", {}).get("axis_name", needed)
-    if made_for != needed:
-        raise UsageError(
-            f"{how!r} needs a step made with `axis_name={needed!r}`, got one with {made_for!r}"
-        )
-    return WRAPPERS[how](step, mesh or data_mesh())
+    mesh = mesh or data_mesh()
+    compiled = _wrapper(how, step)(step, mesh)
+    return (_over_devices if how == "pmap" else _over_mesh)(compiled, mesh)
+
+
+def lower(
+    step: Callable[..., Any],
+    how: str = "jit",
+    *,
+    create: Callable[[], TrainState],
+    batch: Any,
+    mesh: Mesh,
+) -> jax.stages.Lowered:
+    """Traces what `parallelize` makes, from shapes alone, for devices that need not be here.
+
+    Args:
+        step: as in `parallelize`.
+        how: as in `parallelize`.
+        create: makes the state; it is traced, and nothing is computed.
+        batch: `jax.ShapeDtypeStruct`s of a host batch of global size.
+        mesh: one axis called "data", such as over the devices of a TPU topology.
+
+    Raises:
+        UsageError: unknown `how`, or a step made for another wrapper.
+    """
+    compiled = _wrapper(how, step)(step, mesh)
+    fields, own = jax.eval_shape(lambda: _apart(create()))
+    if how == "pmap":
+        each = lambda x: (mesh.size, x.shape[0] // mesh.size, *x.shape[1:])  # noqa: E731
+        batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(each(x), x.dtype), batch)
+    else:
+        fields, own = _abstract((fields, own), NamedSharding(mesh, P()))
+        batch = _abstract(batch, NamedSharding(mesh, P(AXIS)))
+    return compiled.lower(fields, own, batch, own)
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
@@ -93,15 +118,30 @@ def check_divisible(batch_size: int, parts: int, of_what: str = "devices") -> No
         )
 
 
+def _wrapper(how: str, step: Callable[..., Any]) -> Callable[[Callable[..., Any], Mesh], Any]:
+    if how not in WRAPPERS:
+        raise UsageError(f"`how` must be one of {', '.join(WRAPPERS)}; got {how!r}")
+    needed = None if how == "jit" else AXIS
+    made_for = getattr(step, "keywords", {}).get("axis_name", needed)
+    if made_for != needed:
+        raise UsageError(
+            f"{how!r} needs a step made with `axis_name={needed!r}`, got one with {made_for!r}"
+        )
+    return WRAPPERS[how]
+
+
+def _abstract(tree: Any, sharding: NamedSharding) -> Any:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+
+
 def _with_jit(step: Callable[..., Any], mesh: Mesh) -> Any:
     everywhere, split = NamedSharding(mesh, P()), NamedSharding(mesh, P(AXIS))
-    compiled = jax.jit(
+    return jax.jit(
         _with_key_apart(step),
         in_shardings=(everywhere, everywhere, split, everywhere),
         out_shardings=(everywhere, everywhere),
         donate_argnums=0,
     )
-    return _over_mesh(compiled, mesh)
 
 
 def _with_shard_map(step: Callable[..., Any], mesh: Mesh) -> Any:
@@ -113,7 +153,17 @@ def _with_shard_map(step: Callable[..., Any], mesh: Mesh) -> Any:
         out_specs=(P(), P()),
         check_vma=False,
     )
-    return _over_mesh(jax.jit(mapped, donate_argnums=0), mesh)
+    return jax.jit(mapped, donate_argnums=0)
+
+
+def _with_pmap(step: Callable[..., Any], mesh: Mesh) -> Any:
+    return jax.pmap(
+        _with_key_apart(step),
+        axis_name=AXIS,
+        in_axes=(None, None, 0, None),
+        out_axes=(None, None),
+        devices=list(mesh.devices.flat),
+    )
 
 
 def _with_key_apart(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,27 +179,27 @@ def _with_key_apart(step: Callable[..., Any]) -> Callable[..., Any]:
     return apart
 
 
+def _apart(state: TrainState) -> tuple[dict[str, Any], Any]:
+    fields = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+    own = fields.pop("key")
+    return fields, own
+
+
 def _over_mesh(compiled: Callable[..., Any], mesh: Mesh) -> Any:
     def run(state: TrainState, batch: Any, key: Any) -> Any:
         if getattr(state.step, "sharding", None) != NamedSharding(mesh, P()):
             state, key = replicate((state, key), mesh)
-        fields = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
-        own = fields.pop("key")
-        return compiled(fields, own, place(batch, mesh), key)
+        return compiled(*_apart(state), place(batch, mesh), key)
 
     return run
 
 
-def _with_pmap(step: Callable[..., Any], mesh: Mesh) -> Any:
-    devices = list(mesh.devices.flat)
-    local = [d for d in devices if d.process_index == jax.process_index()]
-    mapped = jax.pmap(
-        step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=(None, None), devices=devices
-    )
+def _over_devices(mapped: Callable[..., Any], mesh: Mesh) -> Any:
+    local = [d for d in mesh.devices.flat if d.process_index == jax.process_index()]
 
     def run(state: TrainState, batch: Any, key: Any) -> Any:
         per_device = jax.tree.map(lambda x: np.reshape(x, (len(local), -1, *x.shape[1:])), batch)
-        return mapped(state, per_device, key)
+        return mapped(*_apart(state), per_device, key)
 
     return run
 

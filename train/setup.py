@@ -86,7 +86,7 @@ def fresh_model(config: Config, data: Dataset) -> Start:
     classes = len(data.class_names)
     preprocess = default_preprocess(config, data)
     plain = zoo.create_model(config.model)
-    overrides = _fixed_size(plain, preprocess.image_size) | _genotype(plain, config)
+    overrides = fixed_size(plain, preprocess.image_size) | _genotype(plain, config)
     model = zoo.create_model(config.model, num_classes=classes, **overrides, **_dtype(config))
     images = jax.ShapeDtypeStruct((1, *preprocess.shape), jnp.float32)
     variables = zoo.init_variables(model, init_key(config), images)
@@ -185,7 +185,7 @@ def _catalogue_size(config: Config) -> int:
     return size
 
 
-def _fixed_size(model: nn.Module, side: int) -> dict[str, Any]:
+def fixed_size(model: nn.Module, side: int) -> dict[str, Any]:
     """What tells a network with positions of its own, such as a transformer, the images' side."""
     return {"image_size": side} if hasattr(model, "image_size") else {}
 

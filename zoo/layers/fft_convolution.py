@@ -16,6 +16,9 @@ def causal_convolution(
     Both are padded to at least 2 L - 1, lest the end wrap around to the beginning. The spectra are
     kept for the backward pass, which is two correlations. Transforms are in float32 or float64,
     whatever the dtypes; the result has that of `u`.
+
+    Before JAX 0.12 `jit` does not split transforms over devices: each computes those of the whole
+    batch (https://github.com/jax-ml/jax/issues/13081). `shard_map` and `pmap` do split them.
     """
     return _forward(u, kernel)[0]
 

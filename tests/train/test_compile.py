@@ -1,0 +1,141 @@
+"""Compiling without running: for the devices that are here, and for TPUs that are not."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+import train
+import zoo
+from tests.zoo.tiny import tiny
+from train import compile as ahead
+from train.cli import main
+from zoo.errors import UsageError
+
+ROWS = ("resnet18", "resnetv2_50x1_bit", "inception_v4", "nasnetamobile", "tnt_ti_patch16_224")
+ROWS += ("sret_t",)
+NANOS = ("lssl_nano", "hopfield_encoder_nano")
+WRAPPERS = ("jit", "pmap", "shard_map")
+
+
+def nbytes(tree):
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize("how", WRAPPERS)
+def test_the_planned_memory_is_that_of_state_and_batch(how, key):
+    model, optimizer = zoo.create_model("resnet8", num_classes=10), optax.adam(1e-3)
+    compiled = ahead.compile_step(model, optimizer, (16, 8, 8, 1), how=how)
+    variables = zoo.init_variables(model, key, jnp.zeros((1, 8, 8, 1)))
+    state = train.create_state(model, variables, optimizer, key=key)
+    arrays = (state.step, state.variables, state.opt_state)
+    share = 16 // 8 * (8 * 8 + 1) * 4
+    assert compiled.arguments == nbytes(arrays) + nbytes(jax.random.key_data(key)) + share
+    assert compiled.memory >= compiled.arguments + compiled.temporary > compiled.arguments
+    assert compiled.collectives["all-reduce"] >= 1
+    macs = zoo.model_info("resnet8").gmacs * 1e9 / 16  # at 8 pixels instead of 32
+    assert 2 * 2 * 2 * macs < compiled.flops < 2 * 4 * 2 * macs  # two images, there and back
+
+
+def test_a_batch_must_be_divisible():
+    with pytest.raises(UsageError, match=r"divisible by the 8 devices, got 12; use 8 or 16"):
+        ahead.compile_step(zoo.create_model("resnet8"), optax.sgd(0.1), (12, 8, 8, 1))
+
+
+def test_the_command_prints_what_a_device_needs(capsys):
+    arguments = ["compile", "resnet8", "--batch-size", "8", "--image-size", "8"]
+    assert main([*arguments, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["batch"] == [8, 8, 8, 3]
+    assert facts["devices"] == 8
+    assert facts["memory"] > facts["state_and_batch"] > 0
+    assert main([*arguments, "--ema"]) == 0
+    out = capsys.readouterr().out
+    assert "MiB" in out
+    assert "all-reduce" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["resnet8", "--batch-size", "0"], "`batch_size` must be positive, got 0"),
+        (["resnet8", "--image-size", "-1"], "`image_size` must be positive, got -1"),
+        (["lssl_nano", "--image-size", "8"], "`image_size` is for images"),
+        (["resnet9"], "no architecture 'resnet9'"),
+        (["resnet8", "--topology", "v5e"], "`topology` must be a kind of TPU and the shape"),
+    ],
+)
+def test_what_cannot_be_compiled_is_a_sentence(arguments, words, capsys, monkeypatch):
+    monkeypatch.setattr(ahead, "find_spec", lambda name: True)
+    assert main(["compile", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_without_libtpu_there_is_a_command_that_installs_it(capsys, monkeypatch):
+    monkeypatch.setattr(ahead, "find_spec", lambda name: None)
+    assert main(["compile", "resnet8", "--topology", "v5e:2x2"]) == 2
+    assert "pip install 'jax-functional-zoo[tpu]'" in capsys.readouterr().err
+
+
+def test_what_does_not_fit_is_said_in_words():
+    error = RuntimeError(
+        "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO "
+        "temporaries (45.03G) exceeds available HBM (15.75G)."
+    )
+    assert "1024 images per device does not fit into its memory of 15.75G" in str(
+        ahead.too_large(error, 1024)
+    )
+    other = RuntimeError("INTERNAL: no")
+    assert ahead.too_large(other, 1) is other
+
+
+@pytest.fixture(scope="module")
+def slice_of_four():
+    pytest.importorskip("libtpu")
+    return ahead.tpu_mesh("v5e:2x2")
+
+
+@pytest.mark.tpu
+@pytest.mark.parametrize("how", WRAPPERS)
+def test_every_wrapper_compiles_for_tpus(how, slice_of_four):
+    model = zoo.create_model("resnet8", num_classes=10, dtype=jnp.bfloat16)
+    compiled = ahead.compile_step(
+        model, optax.adam(1e-3), (64, 8, 8, 1), how=how, mesh=slice_of_four
+    )
+    assert compiled.code > 0
+    assert compiled.collectives["all-reduce"] >= 1
+
+
+@pytest.mark.tpu
+@pytest.mark.parametrize("name", ROWS)
+def test_every_family_of_images_compiles_for_tpus(name, slice_of_four):
+    build, shape = tiny(name)
+    model = build(dtype=jnp.bfloat16)
+    compiled = ahead.compile_step(model, optax.sgd(0.1), (8, *shape), mesh=slice_of_four)
+    assert compiled.memory > 0
+
+
+@pytest.mark.tpu
+@pytest.mark.parametrize("name", NANOS)
+def test_sequences_and_memories_compile_for_tpus(name, slice_of_four):
+    info = zoo.model_info(name)
+    model = zoo.create_model(name, num_classes=info.num_classes)
+    shape = (8, *info.input_shape)
+    assert ahead.compile_step(model, optax.sgd(0.1), shape, mesh=slice_of_four).memory > 0
+
+
+@pytest.mark.tpu
+def test_one_chip_is_a_slice_too():
+    pytest.importorskip("libtpu")
+    assert ahead.tpu_mesh("v5e:1x1").size == 1
+    with pytest.raises(UsageError, match=r"libtpu has no `topology` 'v5e:3x3'"):
+        ahead.tpu_mesh("v5e:3x3")
+
+
+@pytest.mark.tpu
+def test_a_step_that_does_not_fit_into_a_tpu_is_refused(slice_of_four):
+    model = zoo.create_model("resnet8", num_classes=10)
+    with pytest.raises(UsageError, match=r"does not fit into its memory of \S+G"):
+        ahead.compile_step(model, optax.sgd(0.1), (2**20, 64, 64, 3), mesh=slice_of_four)

@@ -1,0 +1,136 @@
+"""`zoo compile`."""
+
+import dataclasses
+from typing import Annotated, Any, Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+import tyro
+from jax.sharding import Mesh
+
+import zoo
+from train.cli import emit_json, parse
+from train.compile import Compiled, compile_step, tpu_mesh
+from train.config import OptimizerConfig, Parallel
+from train.optimizer import make_optimizer
+from train.parallel import data_mesh
+from train.report import console, table
+from train.setup import SERIES_FAMILIES, fixed_size
+from zoo.errors import UsageError
+
+STEPS = 1000  # of the schedule, which is a part of the step but takes no memory
+
+
+@dataclasses.dataclass(frozen=True)
+class CompileArguments:
+    """Compiles a training step and says what a device needs for it; nothing is trained.
+
+    For TPUs that are not here libtpu does it, on any machine:
+
+        pip install "jax-functional-zoo[tpu]"
+        zoo compile resnet50 --topology v5e:4x4 --batch-size 4096
+    """
+
+    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
+    """Architecture, as in `zoo list`."""
+    topology: str | None = None
+    """Kind and shape of a slice of TPUs, as in v5e:2x2; None is the devices of this machine."""
+    batch_size: int = 256
+    """Images per step, over all devices."""
+    image_size: int | None = None
+    """Side of the images in pixels; None is that of the architecture."""
+    num_classes: int | None = None
+    """Classes; None is those of the architecture."""
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    """Dtype of the computation; parameters stay float32."""
+    optimizer: Literal["adamw", "sgd", "lamb", "lars"] = "adamw"
+    """Update rule; its state is a part of the memory."""
+    ema: bool = False
+    """Keep a moving average of the parameters too."""
+    parallel: Parallel = "jit"
+    """How the step runs on several devices."""
+    json: bool = False
+    """Print JSON, with sizes in bytes: model, device, devices, batch_size, ..."""
+
+
+def compile_command(argv: list[str]) -> None:
+    """`zoo compile`."""
+    arguments = parse(CompileArguments, "compile", argv)
+    for name in ("batch_size", "image_size", "num_classes"):
+        if (value := getattr(arguments, name)) is not None and value < 1:
+            raise UsageError(f"`{name}` must be positive, got {value}")
+    shape = (arguments.batch_size, *_input_shape(arguments))
+    mesh = tpu_mesh(arguments.topology) if arguments.topology else data_mesh()
+    rule = make_optimizer(OptimizerConfig(optimizer=arguments.optimizer), STEPS)
+    compiled = compile_step(
+        _model(arguments),
+        rule,
+        shape,
+        how=arguments.parallel,
+        mesh=mesh,
+        ema=0.999 if arguments.ema else None,
+    )
+    facts = _facts(arguments, compiled, mesh, shape)
+    if arguments.json:
+        emit_json(facts)
+    else:
+        console().print(table(["", ""], [[n, _text(n, v)] for n, v in facts.items()]))
+
+
+def _input_shape(arguments: CompileArguments) -> tuple[int, ...]:
+    """Of one image, or of whatever else the architecture reads."""
+    shape, side = zoo.model_info(arguments.model).input_shape, arguments.image_size
+    if side is None:
+        return shape
+    if zoo.model_info(arguments.model).family in SERIES_FAMILIES:
+        raise UsageError(
+            f"`image_size` is for images, and {arguments.model} reads inputs of shape {shape}; "
+            "leave it out"
+        )
+    return (side, side, shape[-1])
+
+
+def _model(arguments: CompileArguments) -> nn.Module:
+    side = arguments.image_size
+    size = {} if side is None else fixed_size(zoo.create_model(arguments.model), side)
+    classes = arguments.num_classes or zoo.model_info(arguments.model).num_classes
+    dtype = jnp.dtype(arguments.dtype)
+    return zoo.create_model(arguments.model, num_classes=classes, dtype=dtype, **size)
+
+
+def _facts(
+    arguments: CompileArguments, compiled: Compiled, mesh: Mesh, shape: tuple[int, ...]
+) -> dict[str, Any]:
+    """What is shown, sizes in bytes and of one device."""
+    return {
+        "model": arguments.model,
+        "devices": mesh.size,
+        "device": mesh.devices.flat[0].device_kind,
+        "batch": list(shape),
+        "dtype": arguments.dtype,
+        "parallel": arguments.parallel,
+        "compile_seconds": compiled.seconds,
+        "state_and_batch": compiled.arguments,
+        "outputs": compiled.outputs,
+        "intermediate": compiled.temporary,
+        "program": compiled.code,
+        "memory": compiled.memory,
+        "flops": compiled.flops,
+        "collectives": compiled.collectives,
+    }
+
+
+def _text(name: str, value: Any) -> str:
+    """A fact as a cell of the table."""
+    match name:
+        case "batch":
+            return "x".join(map(str, value))
+        case "compile_seconds":
+            return f"{value:.1f}"
+        case "state_and_batch" | "outputs" | "intermediate" | "program" | "memory":
+            return f"{value / 2**20:,.1f} MiB"
+        case "flops":
+            return f"{value / 1e9:,.1f} GFLOP"
+        case "collectives":
+            return ", ".join(f"{count} {kind}" for kind, count in value.items()) or "none"
+    return str(value)

@@ -1,0 +1,177 @@
+"""Compilation ahead of time, for devices that are here or for TPUs that are not.
+
+The package `libtpu` holds the compiler of TPUs and runs on any machine: what it accepts here, it
+accepts there, and the memory that it plans is the memory that will be taken.
+"""
+
+import math
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+from unittest import mock
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from train.parallel import AXIS, check_divisible, data_mesh, lower
+from train.state import TrainState, create_state
+from train.step import make_train_step
+from zoo.errors import UsageError
+
+COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
+# Without these, libtpu looks for a TPU in the surroundings and complains that there is none.
+ALONE = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+}
+CHIPS_PER_HOST = 4
+EXAMPLES = "v5e:1x1, v5e:4x4, v6e:2x4, v5p:2x2x1, tpu7x:2x2x1"
+
+
+class Compiled(NamedTuple):
+    """A training step as a compiler planned it; sizes and operations are those of one device.
+
+    Attributes:
+        program: the compiled step.
+        seconds: time that compilation took.
+        arguments: bytes of state and batch.
+        outputs: bytes of results that do not take the place of arguments.
+        temporary: bytes of intermediate values at their peak.
+        code: bytes of the program itself.
+        flops: floating-point operations of a step.
+        collectives: how many exchanges between devices, of each kind, the program holds.
+    """
+
+    program: jax.stages.Compiled
+    seconds: float
+    arguments: int
+    outputs: int
+    temporary: int
+    code: int
+    flops: float
+    collectives: dict[str, int]
+
+    @property
+    def memory(self) -> int:
+        """Bytes that a device needs."""
+        return self.arguments + self.outputs + self.temporary + self.code
+
+
+def tpu_mesh(topology: str) -> Mesh:
+    """One axis, "data", over the devices of TPUs that need not be here.
+
+    Args:
+        topology: kind and shape of the slice, such as "v5e:2x2" or "v5p:2x2x1".
+
+    Raises:
+        UsageError: `libtpu` is not installed, or knows no such slice.
+    """
+    from jax.experimental import topologies
+
+    if find_spec("libtpu") is None:
+        raise UsageError(
+            "compiling for TPUs needs libtpu: pip install 'jax-functional-zoo[tpu]', best in an "
+            "environment of its own"
+        )
+    kind, _, shape = topology.partition(":")
+    if not kind or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)+", shape):
+        raise UsageError(
+            f"`topology` must be a kind of TPU and the shape of a slice, such as {EXAMPLES}; got "
+            f"{topology!r}"
+        )
+    sides = [int(n) for n in shape.split("x")]
+    options: dict[str, Any] = {}
+    if math.prod(sides) < CHIPS_PER_HOST:
+        options["chips_per_host_bounds"] = [*sides, 1][:3]
+    try:
+        with mock.patch.dict(os.environ, ALONE | dict(os.environ)):
+            found = topologies.get_topology_desc(topology, platform="tpu", **options)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise UsageError(
+            f"libtpu has no `topology` {topology!r} ({reason}); examples are {EXAMPLES}"
+        ) from error
+    return Mesh(np.array(found.devices), (AXIS,))
+
+
+def compile_step(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    shape: Sequence[int],
+    *,
+    how: str = "jit",
+    mesh: Mesh | None = None,
+    ema: float | None = None,
+) -> Compiled:
+    """Compiles a training step from shapes alone: no weights are made, nothing runs.
+
+    Args:
+        model: module called as `model(images, train=True)` on classes.
+        optimizer: optax transformation.
+        shape: of a batch of images, (b, h, w, c), over all devices.
+        how: "jit", "pmap" or "shard_map"; see `train.parallelize`.
+        mesh: devices to compile for; default: those of this machine.
+        ema: decay of a moving average of the parameters, or None.
+
+    Raises:
+        UsageError: the batch cannot be split, or the step does not fit into a device's memory.
+    """
+    mesh = mesh or data_mesh()
+    check_divisible(shape[0], mesh.size)
+    step = make_train_step(model, optimizer, axis_name=None if how == "jit" else AXIS, ema=ema)
+
+    def create() -> TrainState:
+        key = jax.random.key(0)
+        variables: Any = model.init(key, jnp.zeros((1, *shape[1:])), train=False)
+        return create_state(model, variables, optimizer, key=key, ema=ema is not None)
+
+    batch = {
+        "image": jax.ShapeDtypeStruct(tuple(shape), jnp.float32),
+        "label": jax.ShapeDtypeStruct((shape[0],), jnp.int32),
+    }
+    begun = time.perf_counter()
+    lowered = lower(step, how, create=create, batch=batch, mesh=mesh)
+    try:
+        program = lowered.compile()
+    except jax.errors.JaxRuntimeError as error:
+        raise too_large(error, shape[0] // mesh.size) from error
+    return _measured(program, time.perf_counter() - begun)
+
+
+def _measured(program: jax.stages.Compiled, seconds: float) -> Compiled:
+    memory: Any = program.memory_analysis()
+    cost: Any = program.cost_analysis()
+    names = "|".join(COLLECTIVES)
+    # An asynchronous exchange is a pair, NAME-start and NAME-done.
+    found = re.findall(rf"\b({names})(?:-start)?\(", program.as_text() or "")
+    return Compiled(
+        program=program,
+        seconds=seconds,
+        arguments=memory.argument_size_in_bytes,
+        outputs=memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        temporary=memory.temp_size_in_bytes,
+        code=memory.generated_code_size_in_bytes,
+        flops=float(cost.get("flops", 0.0)),
+        collectives=dict(Counter(found)),
+    )
+
+
+def too_large(error: Exception, images: int) -> Exception:
+    """What to say of a compiler that ran out of the device's memory; the error itself of others."""
+    if "RESOURCE_EXHAUSTED" not in str(error):
+        return error
+    sizes = re.search(r"\((\S+)\) exceeds available HBM \((\S+)\)", str(error))
+    what = f" of {sizes[2]}: its intermediate values alone take {sizes[1]}" if sizes else ""
+    return UsageError(
+        f"a step on {images} images per device does not fit into its memory{what}; take a smaller "
+        "`batch_size`, more devices, or bfloat16 as `dtype`"
+    )

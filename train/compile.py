@@ -9,7 +9,8 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 from unittest import mock
@@ -27,8 +28,10 @@ from train.step import make_train_step
 from zoo.errors import UsageError
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
-# Without these, libtpu looks for a TPU in the surroundings and complains that there is none.
+# Without these, libtpu looks for a TPU in the surroundings, complains that there is none, and lets
+# one process at a time in.
 ALONE = {
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
@@ -141,10 +144,22 @@ def compile_step(
     begun = time.perf_counter()
     lowered = lower(step, how, create=create, batch=batch, mesh=mesh)
     try:
-        program = lowered.compile()
+        with _uncached():
+            program = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         raise too_large(error, shape[0] // mesh.size) from error
     return _measured(program, time.perf_counter() - begun)
+
+
+@contextmanager
+def _uncached() -> Iterator[None]:
+    """Leaves JAX's cache of programs alone: it can keep what is for absent devices, not load it."""
+    before = jax.config.values["jax_enable_compilation_cache"]
+    jax.config.update("jax_enable_compilation_cache", False)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
 
 
 def _measured(program: jax.stages.Compiled, seconds: float) -> Compiled:

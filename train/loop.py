@@ -336,8 +336,10 @@ def _signals() -> Iterator[list[int]]:
     previous = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
 
     def note(number: int, frame: Any) -> None:
+        if number in received:
+            signal.signal(number, previous[signal.Signals(number)])
+            signal.raise_signal(number)
         received.append(number)
-        signal.signal(number, previous[signal.Signals(number)])
 
     for number in previous:
         signal.signal(number, note)

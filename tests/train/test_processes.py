@@ -64,6 +64,17 @@ def test_a_signal_saves_first_and_says_so(zoo_process, tmp_path, number, status)
     assert checkpoints.load(tmp_path / "run").card.source["examples"] >= 3 * 16
 
 
+@pytest.mark.slow
+def test_ctrl_c_does_not_wait_for_a_compiler(zoo_process):
+    process = zoo_process("compile", "nasnetalarge", "--batch-size", "2", XLA_FLAGS="")
+    time.sleep(30)  # traced by then, and compiling for a minute more
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=3)
+    assert process.returncode == 130
+    assert "interrupted" in err
+
+
 @pytest.mark.parametrize("pause", [0.0, 0.5, 1.5])
 def test_ctrl_c_ends_a_command_at_once(zoo_process, tmp_path, pause):
     process = zoo_process("evaluate", "--weights", "nasnet_nano.digits", XDG_CACHE_HOME="cache")

@@ -120,7 +120,7 @@ def compile_step(
     Args:
         model: module called as `model(images, train=True)` on classes.
         optimizer: optax transformation.
-        shape: of a batch of images, (b, h, w, c), over all devices.
+        shape: of a batch over all devices: (b, h, w, c) of images, (b, l, c) of sequences.
         how: "jit", "pmap" or "shard_map"; see `train.parallelize`.
         mesh: devices to compile for; default: those of this machine.
         ema: decay of a moving average of the parameters, or None.

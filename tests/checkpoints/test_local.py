@@ -11,6 +11,7 @@ from tests.checkpoints.torch_files import write
 from zoo.errors import UsageError
 
 
+@pytest.mark.slow
 def test_a_torch_file_equals_the_safetensors_file(golden, tmp_path):
     (tmp_path / "resnet18.safetensors").write_bytes(golden("resnet18_64")[0])
     first = checkpoints.load(tmp_path / "resnet18.safetensors")

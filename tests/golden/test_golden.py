@@ -46,7 +46,14 @@ def test_a_variant_we_lack_is_a_failure_that_names_it(altered, capsys):
     assert "0 of 1 cases pass" in out
 
 
-@pytest.mark.parametrize("array", ["logits", "train_logits", "grad_norms", "bn_var_norms"])
+@pytest.mark.parametrize(
+    "array",
+    [
+        "logits",
+        "grad_norms",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("train_logits", "bn_var_norms")),
+    ],
+)
 def test_a_difference_of_a_ten_thousandth_is_a_failure(altered, array):
     changed = np.load(CASES / "resnet18_64.npz")[array] * 1.0001
     outcome = runner.run(altered("resnet18_64", {array: changed}) / "resnet18_64.json")

@@ -138,6 +138,7 @@ def test_train_says_where_everything_is(zoo, tmp_path):
 
 
 @pytest.mark.parametrize("how", ["pmap", "shard_map"])
+@pytest.mark.slow
 def test_train_runs_under_every_wrapper(zoo, run, how, tmp_path):
     assert zoo(*TRAIN, "--steps", "4", "--parallel", how, "--out", tmp_path / how)[0] == 0
     curves = [
@@ -187,6 +188,7 @@ def test_finetune_on_a_folder_gives_a_fresh_head(zoo, run, pictures, tmp_path):
     assert again == pytest.approx(found["after"])
 
 
+@pytest.mark.slow
 def test_finetune_compares_with_scratch_if_asked(zoo, tmp_path):
     status, text, _ = zoo(
         *("finetune", "--weights", "resnet8.digits", "--dataset", "zoo_digits", "--steps", "2"),

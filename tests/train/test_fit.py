@@ -125,6 +125,7 @@ def test_resume_without_a_run_starts_one(tmp_path):
     assert train.fit(config(tmp_path / "new", steps=1, resume=True)).state.step == 1
 
 
+@pytest.mark.slow
 def test_averaged_parameters_are_kept_and_resumed(tmp_path):
     whole = train.fit(config(tmp_path / "a", steps=4, ema=0.5))
     train.fit(config(tmp_path / "b", steps=4, ema=0.5))

@@ -38,6 +38,7 @@ def config(file, out, **changes):
     )
 
 
+@pytest.mark.slow
 def test_a_run_is_of_the_cells_in_the_file_and_keeps_them(file, tmp_path):
     result = train.fit(config(file, tmp_path / "run"))
     assert json.loads((result.directory / "config.json").read_text())["genotype"] == str(file)

@@ -25,6 +25,7 @@ def events(folder):
     return found
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_every_row_of_a_resumed_run(tmp_path):
     first = config(tmp_path / "run", steps=2, tensorboard=True)
     train.fit(first)

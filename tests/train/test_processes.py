@@ -32,6 +32,7 @@ def arrays(directory):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(variables)]
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bits(zoo_process, tmp_path):
     whole = zoo_process(*RUN, "--out", "whole")
     assert whole.wait() == 0, whole.communicate()

@@ -17,7 +17,7 @@ from train.config import OptimizerConfig
 from train.optimizer import learning_rate, make_optimizer, make_schedule
 from train.recipes import RECIPES, lssl
 
-FAST = ("lssl_smnist", "lssl_speech", "lssl_bidmc")
+FAST = ("lssl_bidmc",)
 PUBLISHED = [
     name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in lssl.RECIPES
 ]

@@ -49,7 +49,9 @@ def losses(model, variables, batches, how, **options):
     return curve, state
 
 
-@pytest.mark.parametrize("groups", [1, 2, 8, 16])
+@pytest.mark.parametrize(
+    "groups", [2, 8, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 16))]
+)
 def test_jit_pmap_and_shard_map_give_the_same_numbers(groups, model, variables, batches):
     assert jax.device_count() == 8
     curves, states = zip(
@@ -75,7 +77,9 @@ def test_the_same_images_are_learnt(model, variables, batches):
     assert int(state.step) == 100
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize(
+    "how", ["jit", *(pytest.param(h, marks=pytest.mark.slow) for h in ("pmap", "shard_map"))]
+)
 def test_a_step_may_draw_from_the_key_of_its_state(how, key, batches):
     shape = jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32)
     curves = []

@@ -61,6 +61,7 @@ def test_losses_count_what_is_there(table):
     assert features == pytest.approx(((0.25 + 1 + 4) / 3 + np.log(3)) / 2, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_wine_is_told_apart():
     features, target = load_wine(return_X_y=True)
     known, asked, seen, truth = train_test_split(
@@ -73,6 +74,7 @@ def test_wine_is_told_apart():
     np.testing.assert_array_equal(model.predict_proba(asked[:3]), model.predict_proba(asked)[:3])
 
 
+@pytest.mark.slow
 def test_missing_values_and_categories_are_taken_as_they_come():
     rng = np.random.default_rng(0)
     colour = rng.choice(["red", "green", None], 60)

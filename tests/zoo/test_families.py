@@ -59,7 +59,7 @@ PARTS = {  # what no row shows alone, and a sequence
     "lssl": (partial(LSSL, width=8, state_size=4, depth=2, channels=2, num_classes=5), (5, 4, 3)),
 }
 ROWS = tiny.structures()
-FAST = ("resnet26", "resnet8", "resnetv2_50", "tnt_ti_patch16_224", "sret_nano")
+FAST = ("resnet26", "resnet8", "resnetv2_50", "tnt_ti_patch16_224")
 FAST += ("inception's blocks", "lssl")
 # A constant in front of a batch norm that subtracts the batch's mean: zero but for rounding.
 WITHOUT_GRADIENT = [f"['stem']['conv{k}']['bias']" for k in (1, 2, 3)]

@@ -87,7 +87,12 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+QUICK = ("plain", "iterated", "activated")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in OPTIONS]
+)
 def test_layers_are_the_same_in_a_batch_and_under_jit(name, key):
     x = jax.random.normal(key, (3, 5, 6))
     layer = Hopfield(6, **OPTIONS[name])
@@ -103,7 +108,7 @@ def test_layers_are_the_same_in_a_batch_and_under_jit(name, key):
 
 
 @pytest.mark.parametrize("steps", [0, 2])
-@pytest.mark.parametrize("zero", [False, True])
+@pytest.mark.parametrize("zero", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_row_without_patterns_reads_zeros_and_has_finite_gradients(steps, zero, key):
     x = jax.random.normal(key, (2, 4, 6))
     layer = Hopfield(6, steps=steps, zero_association=zero, use_out=False)
@@ -136,7 +141,10 @@ def test_masks_of_all_shapes_agree(key):
     np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{}, {"zero_association": True, "heads": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({}, marks=pytest.mark.slow), {"zero_association": True, "heads": 2}],
+)
 def test_streaming_is_the_same_as_all_at_once(options, key):
     x = jax.random.normal(key, (2, 7, 6))
     padding = jnp.zeros((2, 7), bool).at[0, 3:].set(True).at[1].set(True)

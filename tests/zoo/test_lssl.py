@@ -79,6 +79,7 @@ def test_gradients_in_float32_are_those_in_float64(key):
         assert np.abs(single - double).max() <= 1e-4 * max(np.abs(double).max(), 1e-3)
 
 
+@pytest.mark.slow
 def test_memory_is_linear_in_the_length():
     layer = LinearStateSpace(width=16, state_size=32)
 

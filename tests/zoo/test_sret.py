@@ -58,6 +58,7 @@ def test_the_order_decides_only_who_meets_whom(key):
     )
 
 
+@pytest.mark.slow
 def test_evaluation_permutes_alike_every_time_and_as_the_caller_says(inputs):
     drawn = []
 
@@ -150,6 +151,7 @@ def test_the_loop_is_the_plain_form(recursions, inputs, key):
     jax.tree.map(close, unstacked(build(), {"params": loop_grads})["params"], grads)
 
 
+@pytest.mark.slow
 def test_more_recursions_do_not_make_the_loop_longer(key):
     images = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
 

@@ -56,6 +56,7 @@ def test_drop_path_drops_examples_and_keeps_the_mean(key):
     np.testing.assert_array_equal(DropPath(0.25, train=False).apply({}, x), x)
 
 
+@pytest.mark.slow
 def test_drop_path_grows_from_zero_with_depth(key):
     model = Small(drop_path=1 - 1e-6, num_classes=None)  # the last block loses both branches
     images = jax.random.normal(key, (2, 16, 16, 3))

@@ -81,7 +81,8 @@ def exponential(x: Matrix) -> Matrix:
     """Matrix exponential by scaling and squaring.
 
     `jax.scipy.linalg.expm` lets the scaled norm grow to twice of what its approximant is made
-    for, which costs float32 two digits; here it is scaled to norms of at most 2 beforehand.
+    for, which costs float32 two digits; here it is scaled to norms of at most 2 beforehand. A norm
+    beyond two million gives NaN.
     """
     norm = jnp.abs(jax.lax.stop_gradient(x)).sum(axis=0).max()
     squarings = jnp.ceil(jnp.log2(jnp.maximum(norm / 2, 1)))
@@ -90,4 +91,5 @@ def exponential(x: Matrix) -> Matrix:
         return jnp.where(k < squarings, x @ x, x), None
 
     small = expm(x * jnp.exp2(-squarings), max_squarings=1)
-    return jax.lax.scan(square, small, jnp.arange(MAX_SQUARINGS))[0]
+    power = jax.lax.scan(square, small, jnp.arange(MAX_SQUARINGS))[0]
+    return jnp.where(squarings > MAX_SQUARINGS, jnp.nan, power)

@@ -50,7 +50,8 @@ class CompileArguments:
     parallel: Parallel = "jit"
     """How the step runs on several devices."""
     json: bool = False
-    """Print JSON, with sizes in bytes: model, device, devices, batch_size, ..."""
+    """Print JSON, sizes in bytes: model, devices, device, batch, dtype, parallel, compile_seconds,
+    state_and_batch, outputs, intermediate, program, memory, flops, collectives."""
 
 
 def compile_command(argv: list[str]) -> None:

@@ -21,6 +21,7 @@ from checkpoints import (
     download,
     hub,
     local,
+    paths,
     readers,
     released,
     remote,
@@ -145,7 +146,7 @@ def local_directory(name_or_path: str | os.PathLike[str]) -> Path | None:
     name, step = _with_step(name_or_path, None)
     if isinstance(name_or_path, str) and name in released.list_weights():
         return released.shipped_directory(name)
-    if name.startswith(timm_hub.PREFIX) or remote.is_remote(name) or not Path(name).is_dir():
+    if name.startswith(timm_hub.PREFIX) or paths.is_remote(name) or not Path(name).is_dir():
         return None
     return _of_run(Path(name), step)
 
@@ -172,7 +173,7 @@ def _stored(
         raise UsageError(f"`{given}` is for files of other libraries; {name!r} has a card.")
     if shipped is not None:
         return _checkpoint(shipped)
-    if remote.is_remote(name):
+    if paths.is_remote(name):
         with remote.copied(remote.of_run(name, step)) as copy:
             return _checkpoint(copy)
     if not _is_path(name_or_path):
@@ -189,7 +190,7 @@ def _with_step(
     is_step = wanted == "best" or wanted.isdecimal()
     if step is not None or not run or not is_step or Path(name).exists():
         return name, step
-    if not remote.is_remote(run) and not store.steps(run):
+    if not paths.is_remote(run) and not store.steps(run):
         return name, step
     return run, "best" if wanted == "best" else int(wanted)
 

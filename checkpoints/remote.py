@@ -14,12 +14,8 @@ from typing import Any, Literal
 
 from checkpoints import manifest
 from checkpoints.card import Card
+from checkpoints.paths import path
 from zoo.errors import UsageError
-
-
-def is_remote(address: str | os.PathLike[str]) -> bool:
-    """Whether an address names a file system, as in `gs://bucket/run`."""
-    return "://" in os.fspath(address)
 
 
 def of_run(address: str, step: int | Literal["best"] | None) -> str:
@@ -77,23 +73,6 @@ def upload(directory: Path, address: str | os.PathLike[str]) -> None:
         target.rmtree()
     _copy(directory, target, but=manifest.NAME)
     (target / manifest.NAME).write_bytes((directory / manifest.NAME).read_bytes())
-
-
-def path(address: str | os.PathLike[str]) -> Any:
-    """The address as `etils.epath.Path`, which acts like `pathlib.Path`.
-
-    Raises:
-        UsageError: no file system of that name is known.
-    """
-    from etils import epath
-
-    try:
-        return epath.Path(os.fspath(address))
-    except KeyError as error:
-        raise UsageError(
-            f"{os.fspath(address)!r} is no address of a checkpoint, such as gs://bucket/run; "
-            f"{error} addresses no file system. Download a file by hand and load its path."
-        ) from error
 
 
 def _copy(source: Any, target: Any, but: str | None = None) -> None:

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from checkpoints import atomic, manifest, remote
+from checkpoints import atomic, manifest, paths, remote
 from checkpoints.card import Card
 from checkpoints.surgery import describe, diff
 from zoo.errors import UsageError
@@ -49,9 +49,9 @@ def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: 
         UsageError: the directory holds something else, cannot be written, or the disk is full;
             nothing half-written remains.
     """
-    if remote.is_remote(directory):
+    if paths.is_remote(directory):
         return _save_remotely(directory, variables, card)
-    target = Path(directory).resolve()
+    target = paths.path(directory).resolve()
     _refuse_other_content(target)
     partial = atomic.partial_name(target, _writer())
     try:
@@ -79,7 +79,7 @@ def _save_remotely(
         )
     with tempfile.TemporaryDirectory() as folder:
         remote.upload(save(Path(folder) / "checkpoint", variables, card), address)
-    return remote.path(address)
+    return paths.path(address)
 
 
 def restore(

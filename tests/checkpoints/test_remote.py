@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
-from etils.epath import backend, gpath
+from etils.epath import backend
 from fsspec.implementations.memory import MemoryFileSystem
 
 import checkpoints
 import zoo
-from checkpoints import remote
+from checkpoints import paths
 from zoo.errors import UsageError
 
 
@@ -32,9 +32,8 @@ class Bucket(MemoryFileSystem):
 
 @pytest.fixture
 def bucket(monkeypatch):
-    """A fresh, empty bucket behind `gs://`, without TensorFlow, which would be asked first."""
+    """A fresh, empty bucket behind `gs://`."""
     files = Bucket()
-    monkeypatch.setattr(gpath, "_is_tf_installed", lambda: False)
     monkeypatch.setattr(backend.fsspec_backend, "fs", lambda _: files)
     return files
 
@@ -113,4 +112,4 @@ def test_addresses_of_nothing(bucket):
         checkpoints.load("gs://zoo/absent")
     with pytest.raises(UsageError, match=r"'https://x\.org/a' is no address .* such as gs://"):
         checkpoints.load("https://x.org/a")
-    assert not remote.is_remote("runs/best")
+    assert not paths.is_remote("runs/best")

@@ -1,0 +1,74 @@
+"""Where a user says that something lies: a path of this machine, or an address of a bucket.
+
+Everything that reads or writes such a place gets it from `path`. What comes back acts like
+`pathlib.Path` either way; of an address it is an `etils.epath.Path`, over gcsfs for `gs://`.
+"""
+
+import importlib.util
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import UsageError
+
+# What speaks each protocol that `etils.epath` can address, and our extra that installs it.
+LIBRARIES = {"gs": "gcsfs", "s3": "s3fs", "az": "adlfs", "hf": "huggingface_hub"}
+EXTRAS = {"gcsfs": "jax-functional-zoo[gcs]"}
+# `pathlib` makes "gs:/bucket" of "gs://bucket", which is no folder either.
+_ADDRESS = re.compile(r"(?P<scheme>\w[\w+.-]*)://(?P<rest>.*)|(?P<collapsed>gs|s3|az):/(?P<key>.*)")
+
+
+def is_remote(place: str | os.PathLike[str]) -> bool:
+    """Whether a place is the address of another file system, as in `gs://bucket/run`."""
+    return _ADDRESS.fullmatch(os.fspath(place)) is not None
+
+
+def path(place: str | os.PathLike[str]) -> Path | Any:
+    """A place as something that acts like `pathlib.Path`; `~` and `~user` are expanded.
+
+    Args:
+        place: a path, or an address such as `gs://bucket/folder`.
+
+    Raises:
+        UsageError: an address of no file system that is known here, one whose library is not
+            installed, or the home of nobody.
+    """
+    text = os.fspath(place)
+    if (found := _ADDRESS.fullmatch(text)) is None:
+        return _local(text)
+    scheme, rest = found["scheme"] or found["collapsed"], found["rest"] or found["key"] or ""
+    if scheme not in LIBRARIES:
+        raise UsageError(
+            f"{text!r} is no address that can be read or written, such as gs://bucket/run: there "
+            f"is no file system {scheme!r}. Copy or download it by hand and give its path."
+        )
+    if not rest.strip("/"):
+        raise UsageError(f"{text!r} names no bucket; write {scheme}://BUCKET/FOLDER.")
+    _require(LIBRARIES[scheme], text)
+    return _remote(f"{scheme}://{rest.lstrip('/')}")
+
+
+def _local(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{text!r} begins with the home of a user who is not known.") from error
+
+
+def _require(library: str, address: str) -> None:
+    if importlib.util.find_spec(library) is None:
+        package = EXTRAS.get(library, library)
+        raise UsageError(f'{address!r} is reached with {library}: pip install "{package}"')
+
+
+def _remote(address: str) -> Any:
+    import fsspec.config
+
+    # Other processes and TensorStore write there too, so that a listing is soon out of date; and
+    # where TensorFlow is installed, its own files would take the place of fsspec's.
+    fsspec.config.conf.setdefault("gcs", {}).setdefault("use_listings_cache", False)
+    os.environ.setdefault("EPATH_USE_TF", "false")
+    from etils import epath
+
+    return epath.Path(address)

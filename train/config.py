@@ -29,7 +29,7 @@ class OptimizerConfig:
     warmup: float = 0.05
     """Share of all steps in which the learning rate rises linearly from zero."""
     weight_decay: float = 0.05
-    """Decay of kernels; biases and norms are never decayed."""
+    """Decay of kernels and embeddings; biases, norms, tokens and positions are never decayed."""
     clip_norm: float | None = 1.0
     """Largest global norm of a gradient; None to leave it as it is."""
     label_smoothing: float = 0.0

@@ -72,9 +72,21 @@ def _own_rates(config: OptimizerConfig) -> optax.GradientTransformation:
     return optax.stateless(lambda updates, _: jax.tree_util.tree_map_with_path(scaled, updates))
 
 
+DECAYED = ("kernel", "embedding")
+
+
 def decayed(params: Any) -> Any:
-    """True for kernels and tables, False for vectors: biases, scales and shifts of norms."""
-    return jax.tree.map(lambda p: p.ndim > 1, params)
+    """True for what weight decay reaches: leaves called as in `DECAYED`, and nothing else.
+
+    Networks name their parameters accordingly. Biases, norms, class tokens, positions, stored
+    patterns and the C and D of state spaces have other names and are never decayed.
+    """
+
+    def is_decayed(path: Any, leaf: Any) -> bool:
+        names = [str(getattr(entry, "key", "")) for entry in path]
+        return leaf.ndim > 1 and any(name in DECAYED for name in names[-1:])
+
+    return jax.tree_util.tree_map_with_path(is_decayed, params)
 
 
 def _adamw(schedule: optax.Schedule, decay: float) -> optax.GradientTransformation:

@@ -12,8 +12,10 @@ from jaxtyping import Array, Float, Key
 
 from train.losses import example_loss, is_regression
 from train.metrics import top_k_hits
+from train.noise import streams
 from train.state import TrainState
-from zoo.layers.norm import BatchNorm
+from zoo.errors import UsageError
+from zoo.layers.norm import batch_spread
 
 Batch = dict[str, Any]  # "image" (b, h, w, c) float, "label" (b,) int; "mask" (b,) in evaluation
 Loss = Callable[[Array, Array], Float[Array, " b"]]
@@ -45,10 +47,11 @@ def make_train_step(
     """
     return partial(
         train_step,
-        model=_bind_batch_norm(model, axis_name, batch_norm_groups),
+        model=model,
         optimizer=optimizer,
         loss_fn=loss_fn,
         axis_name=axis_name,
+        batch_norm_groups=batch_norm_groups,
         ema=ema,
     )
 
@@ -62,20 +65,21 @@ def train_step(
     optimizer: optax.GradientTransformation,
     loss_fn: Loss,
     axis_name: str | None,
+    batch_norm_groups: int,
     ema: float | None,
 ) -> tuple[TrainState, dict[str, Array]]:
     """One update; see `make_train_step`. The n-th draws its noise from `key` folded with n."""
-    key = jax.random.fold_in(key, state.step)
-    if axis_name is not None:
-        key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
-    folded = partial(jax.random.fold_in, key)
-    rngs = {"dropout": key, "drop_path": folded(1), "permutation": folded(2)}
+    rngs = streams(jax.random.fold_in(key, state.step), axis_name)
 
     def objective(params: Any) -> tuple[Array, tuple[Any, Array]]:
         variables = {"params": params, "batch_stats": state.batch_stats}
-        result: Any = model.apply(
-            variables, batch["image"], train=True, mutable=["batch_stats"], rngs=rngs
-        )
+        with (
+            batch_spread(axis_name, batch_norm_groups),
+            nn.intercept_methods(require_spread_norms(axis_name)),
+        ):
+            result: Any = model.apply(
+                variables, batch["image"], train=True, mutable=["batch_stats"], rngs=rngs
+            )
         logits, updated = result
         return loss_fn(logits, batch["label"]).mean(), (updated.get("batch_stats", {}), logits)
 
@@ -88,7 +92,9 @@ def train_step(
     update = optax.with_extra_args_support(optimizer).update
     updates, opt_state = update(grads, state.opt_state, state.params, value=metrics["loss"])
     params = optax.apply_updates(state.params, updates)
-    average = None if ema is None else optax.incremental_update(params, state.ema, 1 - ema)
+    average = state.ema
+    if ema is not None:
+        average = optax.incremental_update(params, state.ema, 1 - warmed_up(ema, state.step))
     return (
         state.replace(
             step=state.step + 1,
@@ -112,9 +118,28 @@ def eval_step(model: nn.Module, variables: Any, batch: Batch) -> dict[str, Array
     return sums | hits
 
 
-def _bind_batch_norm(model: nn.Module, axis_name: str | None, groups: int) -> nn.Module:
-    """Tells the model's batch norms, if it has any, over which axis and groups to average."""
-    norm: Any = getattr(model, "norm", None)
-    if norm is not BatchNorm and getattr(norm, "func", None) is not BatchNorm:
-        return model
-    return model.clone(norm=partial(norm, axis_name=axis_name, groups=groups))
+def warmed_up(decay: float, step: Array) -> Array:
+    r"""Decay of a moving average after `step` updates, \(\min(d, (1 + t) / (10 + t))\).
+
+    It forgets the initial values in a short run as in a long one; `tf.train.ExponentialMovingAverage`
+    with `num_updates`.
+    """
+    return jnp.minimum(decay, (1 + step) / (10 + step))
+
+
+def require_spread_norms(axis_name: str | None) -> Callable[..., Any]:
+    """Interceptor that refuses Flax's batch norm where its statistics would differ by device."""
+
+    def check(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        norm = context.module
+        if isinstance(norm, nn.BatchNorm) and norm.axis_name != axis_name:
+            running = kwargs.get("use_running_average", norm.use_running_average)
+            if not (args[1] if len(args) > 1 else running):
+                raise UsageError(
+                    f"{'/'.join(norm.path)} is Flax's BatchNorm with axis_name={norm.axis_name!r}, "
+                    f"whose statistics would differ between devices; give it "
+                    f"axis_name={axis_name!r}, or use zoo.layers.norm.BatchNorm"
+                )
+        return call(*args, **kwargs)
+
+    return check

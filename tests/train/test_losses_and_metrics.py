@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -93,3 +94,26 @@ def test_every_optimizer_decays_kernels_only(rule):
     assert float(updates["kernel"].max()) < 0
     assert not updates["scale"].any()
     assert decayed(params) == {"kernel": True, "scale": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "spared"),
+    [
+        ("tnt_nano", (32, 32, 3), {"class_token", "pixel_positions", "patch_positions"}),
+        ("sret_nano", (32, 32, 3), {"positions"}),
+        ("lssl_nano", (8, 8, 1), {"C", "D"}),
+        ("hopfield_encoder_nano", (8, 8, 1), {"pooling_weights", "positions"}),
+        ("hopfield_lookup_nano", (1, 30), {"lookup_weights"}),
+        ("hopfield_mil_nano", (32, 32, 1), {"pooling_weights"}),
+        ("resnet18", (32, 32, 3), set()),
+    ],
+)
+def test_decay_spares_what_is_no_kernel(name, shape, spared):
+    images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    model = zoo.create_model(name)
+    params = jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), images)
+    leaves = jax.tree_util.tree_leaves_with_path(params["params"])
+    matrices = {path[-1].key for path, leaf in leaves if leaf.ndim > 1}
+    reached = jax.tree_util.tree_leaves_with_path(decayed(params["params"]))
+    assert {path[-1].key for path, leaf in reached if leaf} == {"kernel"}
+    assert matrices == {"kernel"} | spared

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import zoo
 from zoo.layers.average_down import average_down
 from zoo.layers.channel_attention import EfficientChannelAttention, SqueezeExcite
 from zoo.layers.conv import Conv
@@ -135,6 +136,14 @@ def test_batch_norm_groups_are_separate_batches(key):
     together, _ = grouped.apply(variables, x, mutable=["batch_stats"])
     halves = [whole.apply(variables, h, mutable=["batch_stats"])[0] for h in (x[:3], x[3:])]
     np.testing.assert_allclose(together, jnp.concatenate(halves), rtol=1e-5, atol=1e-6)
+
+
+def test_batch_norm_in_training_wants_mutable_statistics(key):
+    model = zoo.create_model("resnet8", stage_sizes=(1,), width=4)
+    images = jnp.ones((2, 8, 8, 1))
+    variables = zoo.init_variables(model, key, images)
+    with pytest.raises(zoo.UsageError, match=r"mutable=\['batch_stats'\]"):
+        model.apply(variables, images, train=True)
 
 
 def test_batch_norm_in_float64_stays_float64(key):

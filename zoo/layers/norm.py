@@ -1,13 +1,42 @@
 """Batch normalisation that means the same under jit, pmap and shard_map; layer normalisation."""
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from zoo.errors import UsageError
 from zoo.layers.initializers import ONES, ZEROS, Initializer
+
+
+class Spread(NamedTuple):
+    """How a batch lies over devices, and in how many slices batch norms normalise it."""
+
+    axis_name: str | None = None
+    groups: int = 1
+
+
+_SPREAD: ContextVar[Spread] = ContextVar("spread of the batch", default=Spread())
+
+
+@contextmanager
+def batch_spread(axis_name: str | None, groups: int = 1) -> Iterator[None]:
+    """Tells every `BatchNorm` applied within, however deep in a network, how the batch is spread.
+
+    Args:
+        axis_name: mapped axis over which the batch is split (pmap, shard_map), else None.
+        groups: equal consecutive slices of the global batch that are normalised separately.
+    """
+    token = _SPREAD.set(Spread(axis_name, groups))
+    try:
+        yield
+    finally:
+        _SPREAD.reset(token)
 
 
 class BatchNorm(nn.Module):
@@ -23,12 +52,14 @@ class BatchNorm(nn.Module):
     Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167.
 
     Attributes:
-        train: normalise by batch statistics, and update the running ones if they are mutable.
+        train: normalise by batch statistics and update the running ones, which must be mutable.
         momentum: share of the old running value that is kept (one minus PyTorch's momentum).
         epsilon: added to the variance.
         unbiased: the running variance counts n / (n - 1) of the batch's, as in PyTorch.
-        groups: slices of the global batch that are normalised separately.
-        axis_name: mapped axis over which the batch is split (pmap, shard_map), else None.
+        groups: slices of the global batch that are normalised separately; None is what
+            `batch_spread` says, or 1.
+        axis_name: mapped axis over which the batch is split (pmap, shard_map); None is what
+            `batch_spread` says, or no axis.
         use_scale: has a gamma; some Keras networks leave it to the next convolution.
         scale_init: initial gamma; zeros make a residual branch start as the identity.
         dtype: dtype of the result; statistics are at least float32.
@@ -38,7 +69,7 @@ class BatchNorm(nn.Module):
     momentum: float = 0.9
     epsilon: float = 1e-5
     unbiased: bool = True
-    groups: int = 1
+    groups: int | None = None
     axis_name: str | None = None
     use_scale: bool = True
     scale_init: Initializer = ONES
@@ -60,7 +91,8 @@ class BatchNorm(nn.Module):
             centred, rest = _centre(x, mean)
             var = jnp.square(centred).mean(axis=(1, 2, 3))
             var = _mean_over_devices(var, axis, spread) - jnp.square(rest)
-            if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
+            if not self.is_initializing():
+                self._require_mutable()
                 count = centred[0, ..., 0].size * spread
                 correction = count / max(count - 1, 1) if self.unbiased else 1.0
                 running_mean.value = self._move(running_mean.value, mean)
@@ -70,20 +102,30 @@ class BatchNorm(nn.Module):
         y = _per_channel(centred, factor, bias[None] - rest * factor)
         return y.reshape(x.shape).astype(self.dtype)
 
-    def _axis(self) -> str | None:
-        return None if self.is_initializing() else self.axis_name
+    def _require_mutable(self) -> None:
+        if not self.is_mutable_collection("batch_stats"):
+            raise UsageError(
+                "`train=True` updates the running statistics of batch norms, and `batch_stats` is "
+                "not mutable; take them back with `logits, new = model.apply(variables, x, "
+                "train=True, mutable=['batch_stats'])`, or pass `train=False`"
+            )
+
+    def _spread(self) -> Spread:
+        around = _SPREAD.get()
+        axis = None if self.is_initializing() else self.axis_name or around.axis_name
+        return Spread(axis, self.groups or around.groups)
 
     def _mean(self, x: Array) -> tuple[Array, str | None, int]:
         """Mean per local group, (groups, c), and over which axis and how many devices it is."""
-        axis = self._axis()
+        axis, groups = self._spread()
         devices = 1 if axis is None else jax.lax.axis_size(axis)
-        local = max(self.groups // devices, 1)
-        spread = max(devices // self.groups, 1)
+        local = max(groups // devices, 1)
+        spread = max(devices // groups, 1)
         mean = _split(x, local).mean(axis=(1, 2, 3))
         return _mean_over_devices(mean, axis, spread), axis, spread
 
     def _move(self, running: Array, groups: Array) -> Array:
-        batch, axis = groups.mean(axis=0), self._axis()
+        batch, axis = groups.mean(axis=0), self._spread().axis_name
         batch = batch if axis is None else jax.lax.pmean(batch, axis)
         return self.momentum * running + (1 - self.momentum) * batch
 

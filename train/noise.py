@@ -63,7 +63,7 @@ def _seed(seed: Array) -> UInt32[Array, "3"]:
     return jnp.append(THREEFRY.seed(seed), jnp.uint32(0))
 
 
-def _fold_in(key: UInt32[Array, "3"], data: UInt32[Array, ""]) -> UInt32[Array, "3"]:
+def _fold_in(key: UInt32[Array, "3"], data: Any) -> UInt32[Array, "3"]:
     return jnp.append(THREEFRY.fold_in(key[:2], data), key[2])
 
 

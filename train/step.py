@@ -121,8 +121,8 @@ def eval_step(model: nn.Module, variables: Any, batch: Batch) -> dict[str, Array
 def warmed_up(decay: float, step: Array) -> Array:
     r"""Decay of a moving average after `step` updates, \(\min(d, (1 + t) / (10 + t))\).
 
-    It forgets the initial values in a short run as in a long one; `tf.train.ExponentialMovingAverage`
-    with `num_updates`.
+    It forgets the initial values in short runs as in long ones, as TensorFlow's
+    `ExponentialMovingAverage` with `num_updates` does.
     """
     return jnp.minimum(decay, (1 + step) / (10 + step))
 

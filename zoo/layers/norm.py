@@ -21,7 +21,8 @@ class Spread(NamedTuple):
     groups: int = 1
 
 
-_SPREAD: ContextVar[Spread] = ContextVar("spread of the batch", default=Spread())
+WHOLE = Spread()
+_SPREAD: ContextVar[Spread] = ContextVar("spread of the batch", default=WHOLE)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Directories that appear whole or not at all.
+"""Directories and files that appear whole or not at all.
 
-A directory is written under a hidden name beside its final one, flushed to the disk and renamed.
+They are written under a hidden name beside their final one, flushed to the disk and renamed.
 A process that is killed leaves the old content or the new, never a mixture and never neither.
 """
 
@@ -11,6 +11,7 @@ import shutil
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 # TensorStore raises a ValueError that ends with the system's words.
 _FULL = ("No space left on device", "Disk quota exceeded")
@@ -39,6 +40,29 @@ def publish(partial: Path, target: Path) -> None:
     shutil.rmtree(_replaced(target), ignore_errors=True)
 
 
+def write_bytes(path: Path | Any, content: bytes) -> None:
+    """Gives a file this content; whoever reads it meanwhile, or after a kill, has the old one.
+
+    At an address of a bucket an object is replaced whole in any case.
+    """
+    if not isinstance(path, Path):
+        path.write_bytes(content)
+        return
+    partial = partial_name(path, this_process())
+    try:
+        partial.write_bytes(content)
+        _flush_entry(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _flush_entry(path.parent)
+
+
+def write_text(path: Path | Any, text: str) -> None:
+    """`write_bytes` of text in UTF-8."""
+    write_bytes(path, text.encode())
+
+
 def located(directory: str | os.PathLike[str]) -> Path:
     """The directory, or its old content if a process was killed between two renames."""
     directory = Path(directory)
@@ -47,12 +71,14 @@ def located(directory: str | os.PathLike[str]) -> Path:
     return directory
 
 
-def remove_leftovers(target: Path) -> None:
+def remove_leftovers(target: Path | Any) -> None:
     """Deletes what killed processes of this machine have written towards `target`."""
+    if not isinstance(target, Path):
+        return  # an address: there is nothing half-written
     for path in target.parent.glob(f".{target.name}.{socket.gethostname()}.*.partial"):
         process = path.name.split(".")[-2]
-        if process.isdecimal() and not _is_alive(int(process)):
-            shutil.rmtree(path, ignore_errors=True)
+        if process.isdecimal() and not is_alive(int(process)):
+            _delete(path)
 
 
 def trouble(error: Exception) -> str | None:
@@ -64,6 +90,13 @@ def trouble(error: Exception) -> str | None:
     if denied or (isinstance(error, OSError) and error.errno == errno.EROFS):
         return f"{error.strerror}: {error.filename}"
     return None
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _replaced(target: Path) -> Path:
@@ -81,7 +114,8 @@ def _exchange(a: Path, b: Path) -> bool:
     return renameat2(at_cwd, os.fsencode(a), at_cwd, os.fsencode(b), exchange) == 0
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Whether a process of that number runs on this machine."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

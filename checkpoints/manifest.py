@@ -88,6 +88,13 @@ def is_complete(directory: Path) -> bool:
     return all(path.is_file() and path.stat().st_size == size for path, size in paths)
 
 
+def holds_nothing_else(directory: Path) -> bool:
+    """Whether a checkpoint is no link and has no file that its manifest does not list."""
+    listed = {NAME, *read(directory)["files"]}
+    found = (path.relative_to(directory) for path in directory.rglob("*") if not path.is_dir())
+    return not directory.is_symlink() and {path.as_posix() for path in found} <= listed
+
+
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:

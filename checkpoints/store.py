@@ -11,6 +11,7 @@ Orbax alone lets some flipped bits through; the manifest does not. A run keeps i
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,7 @@ from checkpoints.surgery import describe, diff
 from zoo.errors import UsageError
 
 _CARD, _ARRAYS, _STEPS = "card.json", "arrays", "steps"
+_LEFTOVER = re.compile(r"\.\d{8,}\.(old|replaced|.+\.partial)")  # of a save or a deletion
 
 
 def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: Card) -> Path | Any:
@@ -190,18 +192,21 @@ def latest(run: str | os.PathLike[str]) -> Path | None:
 def keep(run: str | os.PathLike[str], n: int) -> None:
     """Deletes what killed saves left, and of the complete checkpoints all but the `n` newest.
 
-    The `best` one stays too. Only the process that writes the run may call this.
+    The `best` one stays too, and whatever `save` did not write: a directory of another name or
+    with files that no manifest lists. Only the process that owns the run may call this.
     """
     if n < 1:
         raise UsageError(f"A run must keep at least 1 checkpoint, got {n}.")
-    complete = [step for step, path in steps(run) if manifest.is_complete(path)]
-    spared = best(run)
-    for step, path in steps(run):
-        if len(complete) > n and step < complete[-n] and path != spared:
+    ours = [path for step, path in steps(run) if path == step_path(run, step)]
+    complete = [path for path in ours if manifest.is_complete(path)]
+    spared = {*complete[-n:], best(run)}
+    for path in complete:
+        if path not in spared and manifest.holds_nothing_else(path):
             # Renamed first: a checkpoint that is half deleted must not look like one.
             path.rename(path.with_name(f".{path.name}.old"))
     for leftover in (Path(run) / _STEPS).glob(".*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        if _LEFTOVER.fullmatch(leftover.name) and not leftover.is_symlink():
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _rank(checkpoint: Path) -> tuple[float, float] | None:

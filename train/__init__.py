@@ -8,13 +8,14 @@ from train.augment import Augment
 from train.config import Config, OptimizerConfig
 from train.data import eval_batches, evaluation_split, few_shot, load_dataset, train_batches
 from train.finetune import finetune
-from train.loop import Interrupted, Result, fit
+from train.loop import Result, fit
 from train.losses import softmax_cross_entropy
 from train.metrics import evaluate
 from train.optimizer import make_optimizer, make_schedule
 from train.parallel import data_mesh, parallelize
 from train.pictures import image_grid
 from train.predict import predict
+from train.signals import Interrupted
 from train.state import TrainState, create_state
 from train.step import make_train_step
 

@@ -2,10 +2,15 @@
 
 import dataclasses
 import json
+import math
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from checkpoints import atomic, paths
 from train.augment import Augment
+from train.typed import from_json
 from zoo.errors import UsageError
 
 Parallel = Literal["jit", "pmap", "shard_map"]
@@ -86,6 +91,8 @@ class Config:
     """The run directory; None is a new one under runs/."""
     resume: bool = False
     """Continue the run in `out`, or the newest of the same name, where it was last saved."""
+    take_over: bool = False
+    """Write to `out` although a process of another host is its owner: if you know that it ended."""
     threads: int = 2
     """Threads that read, decode and augment images."""
     tensorboard: bool = False
@@ -100,46 +107,85 @@ class Config:
             raise UsageError(
                 f"give `steps` or `epochs`, not both; got {self.steps} and {self.epochs}"
             )
-        for name in ("batch_size", "log_every", "save_every", "batch_norm_groups", "threads"):
-            _require_positive(name, getattr(self, name))
-        for name in ("steps", "epochs", "per_class", "eval_every", "image_size"):
-            if getattr(self, name) is not None:
-                _require_positive(name, getattr(self, name))
-        for name in ("learning_rate", "patience"):
-            _require_positive(name, getattr(self.optimization, name))
+        values = {**vars(self), **vars(self.optimization)}
+        for name, (requirement, is_met) in _REQUIRED.items():
+            if values[name] is not None and not is_met(values[name]):
+                raise UsageError(f"`{name}` must be {requirement}, got {values[name]}")
         for word, rate in self.optimization.rates.items():
-            _require_positive(f"rates[{word!r}]", rate)
-        shares = {n: getattr(self.optimization, n) for n in ("warmup", "label_smoothing")}
-        for name, share in {**shares, "ema": self.ema or 0.0}.items():
-            if not 0 <= share < 1:
-                raise UsageError(f"`{name}` must be at least 0 and below 1, got {share}")
-        if not 0 <= self.seed < 2**32:
-            raise UsageError(f"`seed` must be at least 0 and below 2**32, got {self.seed}")
+            if not _is_positive(rate):
+                raise UsageError(f"`rates[{word!r}]` must be positive and finite, got {rate}")
 
 
-def _require_positive(name: str, value: float | int) -> None:
-    if not value > 0:
-        raise UsageError(f"`{name}` must be positive, got {value}")
+def _is_positive(value: float | int) -> bool:
+    return value > 0 and math.isfinite(value)
+
+
+_REQUIRED: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    **dict.fromkeys(
+        (
+            *("batch_size", "log_every", "save_every", "eval_every", "batch_norm_groups"),
+            *("threads", "steps", "epochs", "per_class", "image_size"),
+            *("learning_rate", "patience", "clip_norm"),
+        ),
+        ("positive and finite", _is_positive),
+    ),
+    "weight_decay": ("at least 0 and finite", lambda x: x >= 0 and math.isfinite(x)),
+    **dict.fromkeys(
+        ("warmup", "label_smoothing", "ema"), ("at least 0 and below 1", lambda x: 0 <= x < 1)
+    ),
+    "seed": ("at least 0 and below 2**32", lambda x: 0 <= x < 2**32),
+}
 
 
 # Resuming may change how fast and how far a run goes, never what it computes.
 FREE = (
-    *("batch_size", "steps", "epochs", "parallel", "out", "resume", "threads", "data_dir"),
-    *("tensorboard", "wandb"),
+    *("batch_size", "steps", "epochs", "parallel", "out", "resume", "take_over", "threads"),
+    *("data_dir", "tensorboard", "wandb", "log_every", "eval_every", "save_every"),
 )
 
 
-def save(config: Config, path: Path) -> None:
-    """Writes a config as indented JSON."""
-    path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+def save(config: Config, path: Path | Any) -> None:
+    """Writes a config as indented JSON, whole or not at all."""
+    atomic.remove_leftovers(path)
+    atomic.write_text(path, json.dumps(dataclasses.asdict(config), indent=2) + "\n")
 
 
-def difference(config: Config, path: Path) -> dict[str, tuple[Any, Any]]:
+def read(place: str | os.PathLike[str]) -> Config:
+    """The config in a file, or in the config.json of a run's directory.
+
+    Fields that the file does not have, as an earlier version did not, take their defaults.
+
+    Raises:
+        UsageError: there is none, it cannot be read, or it has fields or values that no config has.
+    """
+    path = paths.path(place)
+    if path.is_dir():
+        path = path / "config.json"
+    try:
+        values = json.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"no config can be read from {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UsageError(
+            f"{path} does not hold the JSON of a config ({error}); restore it, or begin another "
+            "run: what is under steps/ beside it loads as weights"
+        ) from error
+    return from_json(Config, values, str(path))
+
+
+def difference(config: Config, saved: Config) -> dict[str, tuple[Any, Any]]:
     """Fields whose value is not that of a saved config: `{name: (saved, given)}`."""
-    saved = _flat(json.loads(path.read_text()))
-    given = _flat(json.loads(json.dumps(dataclasses.asdict(config))))
-    names = saved.keys() | given.keys()
-    return {n: (saved.get(n), given.get(n)) for n in sorted(names) if saved.get(n) != given.get(n)}
+    there, here = (_flat(json.loads(json.dumps(dataclasses.asdict(c)))) for c in (saved, config))
+    names = there.keys() | here.keys()
+    return {n: (there.get(n), here.get(n)) for n in sorted(names) if there.get(n) != here.get(n)}
+
+
+def tames(name: str, before: Any, now: Any) -> bool:
+    """Whether the change of a field may keep a run that has diverged from doing so again."""
+    if name == "optimization.clip_norm":
+        return now is not None and (before is None or now < before)
+    is_rate = name == "optimization.learning_rate" or name.startswith("optimization.rates.")
+    return is_rate and None not in (before, now) and now < before
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

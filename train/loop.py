@@ -1,24 +1,19 @@
 """The training loop: the one impure part, and what a run survives."""
 
 import contextlib
-import dataclasses
 import functools
 import math
-import signal
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import numpy as np
 import optax
 
-import checkpoints
 from checkpoints import store
-from checkpoints.card import Card, current_versions
 from train import config as configs
-from train import hosts, setup
+from train import divergence, hosts, saved, setup, signals
 from train.augment import Augment
 from train.config import Config
 from train.data import Dataset, train_batches
@@ -28,12 +23,13 @@ from train.metrics import evaluate
 from train.optimizer import learning_rate, make_optimizer, make_schedule
 from train.parallel import AXIS, data_mesh, parallelize, replicate
 from train.report import Clock, MetricsLog, Reporter, Row, plot_curves
-from train.rundir import run_directory
+from train.rundir import owned
+from train.saved import Progress, Window
 from train.state import TrainState, create_state
 from train.step import make_train_step
 from zoo.errors import UsageError
 
-KEPT = 2  # checkpoints of a run that stay on disk: the newest and one to fall back on
+KEPT = 2  # checkpoints of a run that stay beside the best: the newest and one to fall back on
 
 
 class Result(NamedTuple):
@@ -52,31 +48,35 @@ class Result(NamedTuple):
     directory: Path
 
 
-class Interrupted(Exception):  # noqa: N818 (not an error: everything is saved)
-    """A run that was asked to stop by SIGINT or SIGTERM, and has saved its state."""
+class Beginning(NamedTuple):
+    """Where a run begins or goes on.
 
-    def __init__(self, signal_number: int, step: int, directory: Path):
-        name = signal.Signals(signal_number).name
-        super().__init__(f"{name}: saved step {step} in {directory}; continue it with --resume")
-        self.signal_number = signal_number
+    Attributes:
+        progress: what has been done.
+        steps: updates of the whole run.
+        schedule: rates of all of them.
+        optimizer: the transformation.
+        state: on every device.
+        infinite: leaves that may hold an infinity, see `train.divergence`.
+    """
 
-
-class Progress(NamedTuple):
-    """How far a run is: updates made and training images seen."""
-
-    step: int
-    examples: int
+    progress: Progress
+    steps: int
+    schedule: optax.Schedule
+    optimizer: optax.GradientTransformationExtraArgs
+    state: TrainState
+    infinite: frozenset[str]
 
 
 def fit(config: Config, reporter: Reporter | None = None) -> Result:
     """Trains a model as `config` says and leaves everything in the run directory.
 
-    The directory holds config.json, metrics.jsonl, metrics.csv, curves.png and the newest
-    checkpoints under steps/. A run that was killed at any moment and is started again with
-    `resume=True` ends in the same bits as one that was not.
+    The directory holds config.json, metrics.jsonl, metrics.csv, curves.png and, under steps/, the
+    newest checkpoints and the best one. A run that was killed at any moment and is started again
+    with `resume=True` ends in the same bits as one that was not.
 
     Raises:
-        UsageError: the config cannot be run as it stands, or the loss became NaN.
+        UsageError: the config cannot be run as it stands, or training diverged.
         Interrupted: the run was asked to stop; it has saved its state.
     """
     reporter = reporter or Reporter()
@@ -85,10 +85,29 @@ def fit(config: Config, reporter: Reporter | None = None) -> Result:
     if training.skipped or evaluation.skipped:
         reporter.say(f"broken images left out: {training.skipped + evaluation.skipped}")
     start = setup.load_model(config, training)
-    directory = Path(hosts.agreed(lambda: str(run_directory(config, reporter.say))))
-    run = Run(config, start, training, evaluation, directory, reporter)
-    with contextlib.closing(run), loggers(config, directory, run.progress.step) as others:
-        return run.to_the_end(others)
+    with owned(config, reporter.say) as (directory, require_ours):
+        make_run = functools.partial(
+            *(Run, config, start, (training, evaluation), directory, require_ours, reporter)
+        )
+        try:
+            while (result := _to_the_end(make_run)) is None:
+                pass
+            return result
+        except Exception:
+            require_ours()  # a directory that is gone explains whatever was raised
+            raise
+
+
+def _to_the_end(make_run: Callable[[], "Run"]) -> Result | None:
+    """Trains from the newest usable checkpoint; None if it was not one after all: set aside now."""
+    run = make_run()
+    with contextlib.closing(run), loggers(run.config, run.directory, run.progress.step) as others:
+        try:
+            return run.to_the_end(others)
+        except divergence.Spoiled as spoiled:
+            run.reporter.say(str(spoiled))
+            saved.set_aside([store.step_path(run.directory, spoiled.step)])
+            return None
 
 
 class Run:
@@ -98,32 +117,27 @@ class Run:
         self,
         config: Config,
         start: setup.Start,
-        training: Dataset,
-        evaluation: Dataset,
-        directory: Path,
+        data: tuple[Dataset, Dataset],
+        directory: Path | Any,
+        require_ours: Callable[[], None],
         reporter: Reporter,
     ):
         self.config, self.start = config, start
-        self.training, self.evaluation = training, evaluation
-        self.directory, self.reporter = directory, reporter
+        self.training, self.evaluation = data
+        self.directory, self.require_ours, self.reporter = directory, require_ours, reporter
         self.mesh = data_mesh()
-        saved = store.latest(directory)
-        self.progress = (
-            Progress(0, 0) if saved is None else _progress(saved, self.mesh.size, reporter)
-        )
-        self.steps = setup.total_steps(
-            config, len(training), step=self.progress.step, seen=self.progress.examples
-        )
-        self.schedule = make_schedule(config.optimization, self.steps)
-        epoch = -(-len(training) // config.batch_size)
-        optimizer = make_optimizer(config.optimization, self.steps, epoch=epoch)
-        self.state = self._restore(optimizer, saved)
-        self.step = self._compile(optimizer)
+        begun = self._resumed() or self._beginning()
+        self.progress, self.steps, self.schedule = begun.progress, begun.steps, begun.schedule
+        self.state, self.infinite = begun.state, begun.infinite
+        self.window: Window = [*self.progress.window]
+        best = store.best(directory)
+        self.best = store.read_card(best).rank if best else None
+        self.step = self._compile(begun.optimizer)
         if hosts.is_first():
             configs.save(config, directory / "config.json")
         self.log = MetricsLog(directory, self.progress.step, writes=hosts.is_first())
         self.batches = train_batches(
-            training,
+            self.training,
             preprocess=start.card.preprocess,
             augment=None if config.augment == Augment() else config.augment,
             batch_size=config.batch_size,
@@ -144,32 +158,37 @@ class Run:
             loggers: called with every row of metrics.jsonl.
         """
         metrics: dict[str, float | int] | None = None
-        clock, window = Clock(), []
-        with _signals() as received, self.reporter.steps(self.progress.step, self.steps):
+        clock, resumed_at = Clock(), self.progress.step
+        with (
+            signals.collected() as received,
+            self.reporter.steps(self.progress.step, self.steps),
+        ):
             while self.progress.step < self.steps:
-                self.state, found = self.step(self.state, next(self.batches), self.state.key)
-                step, examples = self.progress
-                self.progress = Progress(step + 1, examples + self.config.batch_size)
-                window.append(found)
-                clock.count(self.config.batch_size)
+                self._update(clock)
+                if self.progress.step == resumed_at + 1 > 1:
+                    self._require_sound(resumed_at)
                 metrics = None
                 if self._due(self.config.log_every) or self._evaluation_due():
-                    row = self._row(window, clock)
+                    row = self._row(clock)
                     metrics = self._evaluate() if self._evaluation_due() else None
                     self._record(row, metrics, loggers)
-                    window = []
                 self.reporter.advance(self.progress.step)
-                if self._due(self.config.save_every):
-                    self._require_finite(found["loss"])
+                stopped = 0 if self._is_over() else self._signalled(received)
+                if stopped or self._due(self.config.save_every) or self._is_best(metrics):
                     self._save(metrics)
-                if (signal_number := self._signalled(received)) and not self._is_over():
-                    self._require_finite(found["loss"])
-                    self._save(None)
-                    raise Interrupted(signal_number, self.progress.step, self.directory)
+                if stopped:
+                    raise signals.Interrupted(stopped, self.progress.step, self.directory)
         metrics = metrics or self._evaluate()
         if hosts.is_first():
             plot_curves(self.log.rows, self.directory / "curves.png", title=self.directory.name)
         return Result(self.state, metrics, self.log.rows, self.directory)
+
+    def _update(self, clock: Clock) -> None:
+        self.state, found = self.step(self.state, next(self.batches), self.state.key)
+        self.window.append(found)
+        step, examples = self.progress.step + 1, self.progress.examples + self.config.batch_size
+        self.progress = self.progress._replace(step=step, examples=examples)
+        clock.count(self.config.batch_size)
 
     def _is_over(self) -> bool:
         return self.progress.step >= self.steps
@@ -184,22 +203,45 @@ class Run:
             return number
         return hosts.largest(number) if self._due(self.config.log_every) else 0
 
+    def _require_sound(self, resumed_at: int) -> None:
+        """Refuses a checkpoint from which no rate helps: what the first update comes from is bad.
+
+        That is the loss, the batch statistics and the moments of gradients. It is looked at where
+        a run goes on that has diverged.
+        """
+        if divergence.remembered(self.directory) is None:
+            return
+        flaws = divergence.flaws(saved.state_tree(self.state), self.infinite)
+        bad = [path for path in flaws if not path.startswith(("params/", "train/raw_params/"))]
+        if bad or not math.isfinite(self.window[-1]["loss"]):
+            raise divergence.Spoiled(resumed_at)
+
     def _require_finite(self, loss: Any) -> None:
         """Refuses to go on, or to save, where training has diverged."""
         if not math.isfinite(loss):
-            raise UsageError(
-                f"the loss became {loss} before step {self.progress.step}; lower "
-                f"`learning_rate` ({self.config.optimization.learning_rate}) or `clip_norm`. "
-                f"Checkpoints up to then are in {self.directory}"
-            )
+            self._diverged(f"the loss became {loss}")
+
+    def _diverged(self, how: str) -> NoReturn:
+        step, directory = self.progress.step, self.directory
+        if hosts.is_first():
+            divergence.remember(directory, step)
+        newest, rates = store.latest(directory), self.config.optimization
+        go_on = f"from step {int(newest.name)}" if newest else "from the beginning"
+        raise UsageError(
+            f"training diverged: {how} by step {step}, and nothing of it was saved. Continue "
+            f"{directory} {go_on} with --resume and a lower `learning_rate` (now "
+            f"{rates.learning_rate:g}) or `clip_norm` (now {rates.clip_norm})"
+        )
 
     def _evaluation_due(self) -> bool:
         return self._due(self.config.eval_every or -(-self.steps // 10))
 
-    def _row(self, window: list[dict[str, Any]], clock: Clock) -> Row:
-        means = {name: float(np.mean([m[name] for m in window])) for name in window[0]}
+    def _row(self, clock: Clock) -> Row:
+        """Means over the updates since the last row."""
+        window, self.window = self.window, []
+        means = {name: float(np.mean([float(m[name]) for m in window])) for name in window[0]}
         self._require_finite(means["loss"])
-        step, examples = self.progress
+        step, examples = self.progress.step, self.progress.examples
         return {
             "step": step,
             "examples": examples,
@@ -225,35 +267,78 @@ class Run:
     ) -> None:
         if metrics:
             row = row | {f"eval_{name}": value for name, value in metrics.items()}
+        self.require_ours()
         for log in (self.log.append, *loggers):
             log(row)
         self.reporter.advance(self.progress.step, row)
         if metrics:
             self.reporter.evaluated(row)
 
+    def _is_best(self, metrics: dict[str, float | int] | None) -> bool:
+        """Whether an evaluation is better than all before it."""
+        rank = self._card(metrics).rank if metrics else None
+        return rank is not None and (self.best is None or rank > self.best)
+
     def _save(self, metrics: dict[str, float | int] | None) -> None:
-        path = store.step_path(self.directory, self.progress.step)
+        card, step = self._card(metrics), self.progress.step
+        self.require_ours()
         state = replicate(self.state, self.mesh)  # pmap's knows only the devices of one process
-        checkpoints.save(path, state_tree(state), run_card(self, metrics))
+        for found in self.window:
+            self._require_finite(found["loss"])
+        flaws = saved.save(self.directory, state, card, step=step, infinite=self.infinite)
+        if flaws:
+            self._diverged(f"{divergence.described(flaws)} became infinite or NaN")
+        self.best = max(filter(None, (self.best, card.rank)), default=None)
         if hosts.is_first():
             store.keep(self.directory, KEPT)
+            if (divergence.remembered(self.directory) or step) < step:
+                divergence.forget(self.directory)
 
-    def _restore(self, optimizer: optax.GradientTransformation, saved: Path | None) -> TrainState:
-        """The state to go on from, on every device."""
+    def _card(self, metrics: dict[str, float | int] | None) -> Any:
+        measured = {**(metrics or {}), "of": f"{self.evaluation.name}:{self.evaluation.split}"}
+        progress = self.progress._replace(window=tuple(self.window), devices=self.mesh.size)
+        return saved.run_card(
+            self.start.card,
+            name=self.directory.name,
+            source=saved.run_source(progress, self.config.weights),
+            trained_on=f"{self.training.name}:{self.training.split}",
+            metrics=measured if metrics else {},
+        )
+
+    def _beginning(self, checkpoint: Path | None = None) -> Beginning:
+        """A fresh run, or one that goes on from a checkpoint."""
+        progress = saved.read_progress(checkpoint) if checkpoint else Progress()
+        config, examples = self.config, len(self.training)
+        steps = setup.total_steps(config, examples, step=progress.step, seen=progress.examples)
+        epoch = -(-examples // config.batch_size)
+        optimizer = make_optimizer(config.optimization, steps, epoch=epoch)
         state = create_state(
             self.start.model,
             self.start.variables,
             optimizer,
-            key=setup.run_key(self.config),
-            ema=self.config.ema is not None,
+            key=setup.run_key(config),
+            ema=config.ema is not None,
         )
-        if saved is not None:
-            _check_same_network(saved, self.start.card)
-            abstract = jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state_tree(state)
-            )
-            state = from_tree(state, store.restore(saved, abstract))
-        return replicate(state, self.mesh)
+        infinite = divergence.infinite(saved.state_tree(state))
+        if checkpoint:
+            state = saved.restore(checkpoint, self.start.card, state)
+        schedule = make_schedule(config.optimization, steps)
+        state = replicate(state, self.mesh)
+        return Beginning(progress, steps, schedule, optimizer, state, infinite)
+
+    def _resumed(self) -> Beginning | None:
+        """The run as its newest usable checkpoint has it; newer ones are set aside."""
+        say = self.reporter.say
+        begun, refused = saved.newest_usable(self.directory, self._beginning, say)
+        saved.set_aside(refused)
+        if (diverged := divergence.remembered(self.directory)) is not None:
+            say(f"the run diverged by step {diverged}: it will again, if nothing was changed")
+        if begun is None:
+            return None
+        if begun.progress.devices not in (None, self.mesh.size):
+            say(f"devices: {begun.progress.devices} before, now {self.mesh.size}")
+        say(f"resuming {self.directory} at step {begun.progress.step}")
+        return begun
 
     def _compile(self, optimizer: optax.GradientTransformation) -> Any:
         smoothing = self.config.optimization.label_smoothing
@@ -266,85 +351,3 @@ class Run:
             ema=self.config.ema,
         )
         return parallelize(step, self.config.parallel, mesh=self.mesh)
-
-
-def state_tree(state: TrainState) -> dict[str, Any]:
-    """A state as it is stored: what `checkpoints.load` reads, and beside it what a run needs."""
-    raw = None if state.ema is None else state.params
-    rest = {"step": state.step, "opt_state": state.opt_state, "key": state.key, "raw_params": raw}
-    return {**state.variables, "train": {k: v for k, v in rest.items() if v is not None}}
-
-
-def from_tree(state: TrainState, tree: dict[str, Any]) -> TrainState:
-    """The inverse of `state_tree`; `state` tells whether averages are kept."""
-    rest = tree["train"]
-    averaged = state.ema is not None
-    return TrainState(
-        step=rest["step"],
-        params=rest["raw_params"] if averaged else tree["params"],
-        batch_stats=tree.get("batch_stats", {}),
-        opt_state=rest["opt_state"],
-        ema=tree["params"] if averaged else None,
-        key=rest["key"],
-    )
-
-
-def run_card(run: Run, metrics: dict[str, float | int] | None) -> Card:
-    """The card of a checkpoint of this run."""
-    measured = {**(metrics or {}), "of": f"{run.evaluation.name}:{run.evaluation.split}"}
-    return dataclasses.replace(
-        run.start.card,
-        name=run.directory.name,
-        source={
-            "kind": "run",
-            "started_from": run.config.weights,
-            "examples": run.progress.examples,
-            "devices": run.mesh.size,
-        },
-        trained_on=f"{run.training.name}:{run.training.split}",
-        metrics=measured if metrics else {},
-        fingerprint=None,
-        versions=current_versions(),
-    )
-
-
-def _progress(saved: Path, devices: int, reporter: Reporter) -> Progress:
-    source = store.read_card(saved).source or {}
-    if source.get("devices", devices) != devices:
-        reporter.say(f"devices: {source['devices']} before, now {devices}")
-    reporter.say(f"resuming {saved.parent.parent} at step {int(saved.name)}")
-    return Progress(int(saved.name), source["examples"])
-
-
-def _check_same_network(saved: Path, card: Card) -> None:
-    """What is in a file that the config names may have changed since."""
-    there, here = store.read_card(saved).overrides, card.overrides
-    if changed := [n for n in there | here if there.get(n) != here.get(n)]:
-        raise UsageError(
-            f"{saved.parent.parent} holds a network with another `{changed[0]}`; restore what it "
-            "was, or choose another `out`"
-        )
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM in a list; a second one has its usual effect at once."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    previous = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-
-    def note(number: int, frame: Any) -> None:
-        if number in received:
-            signal.signal(number, previous[signal.Signals(number)])
-            signal.raise_signal(number)
-        received.append(number)
-
-    for number in previous:
-        signal.signal(number, note)
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -39,9 +39,9 @@ def make_optimizer(
         epoch: updates in a pass over the data, by which a plateau is measured. `update` then wants
             the loss as `value`.
     """
-    parts = [RULES[config.optimizer](make_schedule(config, steps), config.weight_decay)]
-    if config.clip_norm is not None:
-        parts.insert(0, optax.clip_by_global_norm(config.clip_norm))
+    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
+    rule = RULES[config.optimizer](make_schedule(config, steps), config.weight_decay)
+    parts = [clip, rule]  # the state has one structure, so that a run may begin to clip
     if config.rates:
         parts.append(_own_rates(config))
     if config.schedule == "plateau":
@@ -50,7 +50,7 @@ def make_optimizer(
                 FACTOR, config.patience, accumulation_size=epoch, rtol=1e-4
             )
         )
-    return optax.with_extra_args_support(optax.chain(*parts) if len(parts) > 1 else parts[0])
+    return optax.with_extra_args_support(optax.chain(*parts))
 
 
 def learning_rate(schedule: optax.Schedule, step: int, opt_state: Any) -> float:

@@ -1,6 +1,7 @@
 """What a run leaves behind and shows: metrics.jsonl, metrics.csv, curves.png, a progress bar."""
 
 import csv
+import io
 import json
 import math
 import time
@@ -13,6 +14,8 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from checkpoints import atomic
 
 Row = dict[str, float | int]
 
@@ -27,7 +30,8 @@ class MetricsLog:
     """Rows of a run, appended to metrics.jsonl as they come and to metrics.csv beside it.
 
     Opened for a resumed run it first drops what was logged after `step`, since that is about to
-    be computed again. With `writes=False` it only remembers: another process writes.
+    be computed again; a kill at any moment leaves whole files. With `writes=False` it only
+    remembers: another process writes.
     """
 
     def __init__(self, directory: Path, step: int, *, writes: bool = True) -> None:
@@ -37,10 +41,13 @@ class MetricsLog:
             return
         self._jsonl = directory / "metrics.jsonl"
         self._csv = directory / "metrics.csv"
-        self._jsonl.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
-        with self._csv.open("w", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writeheader()
-            csv.DictWriter(file, COLUMNS).writerows(self.rows)
+        for path in (self._jsonl, self._csv):
+            atomic.remove_leftovers(path)
+        atomic.write_text(self._jsonl, "".join(json.dumps(row) + "\n" for row in self.rows))
+        table = io.StringIO(newline="")
+        csv.DictWriter(table, COLUMNS).writeheader()
+        csv.DictWriter(table, COLUMNS).writerows(self.rows)
+        atomic.write_text(self._csv, table.getvalue())
 
     def append(self, row: Row) -> None:
         """Writes a row to both files at once."""
@@ -54,12 +61,18 @@ class MetricsLog:
 
 
 def read_rows(directory: Path) -> list[Row]:
-    """Rows of a run's metrics.jsonl; a last line that a kill cut short is left out."""
+    """Rows of a run's metrics.jsonl; lines that a kill or a full disk cut short are left out."""
     path = directory / "metrics.jsonl"
-    if not path.exists():
-        return []
-    lines = path.read_text().split("\n")[:-1]
-    return [json.loads(line) for line in lines]
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    return [row for line in lines if (row := _row(line)) is not None]
+
+
+def _row(line: bytes) -> Row | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
 
 
 def plot_curves(rows: list[Row], path: Path, *, title: str) -> None:
@@ -87,7 +100,9 @@ def plot_curves(rows: list[Row], path: Path, *, title: str) -> None:
         if len(curves) > 1:
             axes.legend()
     figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=120)
+    atomic.write_bytes(path, picture.getvalue())
 
 
 class Reporter:

@@ -1,15 +1,46 @@
 """Which directory a run writes into, and whether it may."""
 
+import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+from checkpoints import paths
 from train import config as configs
+from train import divergence, hosts, owner
 from train.config import Config
+from train.owner import Owner
 from zoo.errors import UsageError
 
 
-def run_directory(config: Config, say: Callable[[str], None] = lambda _: None) -> Path:
+@contextlib.contextmanager
+def owned(
+    config: Config, say: Callable[[str], None]
+) -> Iterator[tuple[Path | Any, Callable[[], None]]]:
+    """The `run_directory`, which belongs to this job alone as long as the block lasts.
+
+    Yields:
+        The directory, and a function that raises `UsageError` once it has been deleted, or has
+        been taken over by another process; of several processes the first alone can tell.
+    """
+    owners: list[Owner] = []
+
+    def claim() -> str:
+        directory = run_directory(config, say)
+        owners.append(Owner(directory, take_over=config.take_over, say=say))
+        check(config, directory, lambda _: None)  # again: a run may have been here in between
+        return str(directory)
+
+    try:
+        directory = paths.path(hosts.agreed(claim))
+        yield directory, owners[0].check if owners else lambda: None
+    finally:
+        for mine in owners:
+            mine.release()
+
+
+def run_directory(config: Config, say: Callable[[str], None] = lambda _: None) -> Path | Any:
     """The directory of a run, created: `config.out`, or a free name under runs/.
 
     With `resume` it is the existing one (without `out`: the newest of the same name), whose saved
@@ -19,23 +50,60 @@ def run_directory(config: Config, say: Callable[[str], None] = lambda _: None) -
         UsageError: the directory holds another run, or this one and `resume` is not set, or it
             cannot be written.
     """
-    directory = Path(config.out) if config.out else _default(config)
+    if not config.out and not config.resume:
+        return _new_default(config)
+    directory = existing(config)
+    if (directory / owner.NAME).exists():
+        Owner(directory, take_over=config.take_over).release()  # or it says who is there
+    check(config, directory, say)
+    _make(directory)
+    return directory
+
+
+def existing(config: Config) -> Path | Any:
+    """The directory that a config to be resumed means; it need not exist."""
+    return paths.path(config.out) if config.out else _default(config)
+
+
+def check(config: Config, directory: Path | Any, say: Callable[[str], None]) -> None:
+    """Refuses a directory that holds something else than this run; see `run_directory`."""
     saved = directory / "config.json"
     if config.resume and saved.exists():
-        _check_same(config, saved, say)
+        _check_same(config, directory, say)
     elif directory.exists() and not directory.is_dir():
         raise UsageError(f"`out` {directory} is a file; choose another `out`")
-    elif directory.exists() and any(directory.iterdir()):
+    elif directory.exists() and any(map(_is_content, directory.iterdir())):
         hint = "add --resume to continue it, or " if saved.exists() else ""
         raise UsageError(f"`out` {directory} is not empty; {hint}choose another `out`")
+
+
+def _is_content(path: Path | Any) -> bool:
+    """Whether a file is more than what a run leaves that was killed before it began."""
+    begun = path.name.startswith(".config.json.") and path.name.endswith(".partial")
+    return path.name != owner.NAME and not begun
+
+
+def _make(directory: Path | Any, *, new: bool = False) -> None:
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=not new)
+    except FileExistsError:
+        raise
     except OSError as error:
         reason = error.strerror or error
         raise UsageError(
             f"cannot make `out` {directory}: {reason}; choose another `out`"
         ) from error
-    return directory
+
+
+def _new_default(config: Config) -> Path:
+    """A directory of its own, also for each of several runs that begin at once."""
+    while True:
+        try:
+            directory = _default(config)
+            _make(directory, new=True)
+            return directory
+        except FileExistsError:
+            continue
 
 
 def _default(config: Config) -> Path:
@@ -53,16 +121,22 @@ def _default(config: Config) -> Path:
     return runs / (stem if number == 1 else f"{stem}-{number}")
 
 
-def _check_same(config: Config, saved: Path, say: Callable[[str], None]) -> None:
-    changes = configs.difference(config, saved)
-    refused = {n: c for n, c in changes.items() if n not in configs.FREE}
+def _check_same(config: Config, directory: Path | Any, say: Callable[[str], None]) -> None:
+    changes = configs.difference(config, configs.read(directory))
+    diverged = divergence.remembered(directory) is not None
+    refused = {
+        name: change
+        for name, change in changes.items()
+        if name not in configs.FREE and not (diverged and configs.tames(name, *change))
+    }
     if refused:
         lines = [f"  {name}: {old!r} there, {new!r} here" for name, (old, new) in refused.items()]
-        free = "batch size, steps, devices and --parallel"
+        free = "batch size, steps, devices, --parallel, and how often to log, evaluate and save"
+        free += ", and lower rates or `clip_norm` since it diverged" if diverged else ""
         raise UsageError(
-            f"{saved.parent} holds a run with another config; only {free} may change on "
+            f"{directory} holds a run with another config; only {free} may change on "
             "resuming:\n" + "\n".join(lines)
         )
     for name, (old, new) in changes.items():
-        if name not in ("out", "resume"):
+        if name not in ("out", "resume", "take_over"):
             say(f"{name}: {old} before, now {new}")

@@ -101,10 +101,10 @@ def test_info_of_an_architecture_and_of_weights(zoo):
 
 
 def test_info_of_runs_checkpoints_and_files(zoo, run, tmp_path):
-    newest = checkpoints.load(run).card
-    for path in (run, f"{run}@best", run / "steps" / "00000004"):
+    newest, best = (checkpoints.load(name).card for name in (run, f"{run}@best"))
+    for path, known in ((run, newest), (f"{run}@best", best), (run / "steps/00000004", newest)):
         card = json.loads(zoo("info", path, "--json")[1])
-        assert card["metrics"] == newest.metrics
+        assert card["metrics"] == known.metrics
         assert card["class_names"] == list("0123456789")
     file = tmp_path / "resnet8.safetensors"
     assert zoo("convert", run, "--to", file)[0] == 0

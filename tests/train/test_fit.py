@@ -170,7 +170,7 @@ def test_what_cannot_run_leaves_nothing_behind(changes, words, tmp_path):
 def test_steps_and_epochs_exclude_each_other():
     with pytest.raises(zoo.UsageError, match="`steps` or `epochs`, not both"):
         dataclasses.replace(BASE, epochs=2.0)
-    with pytest.raises(zoo.UsageError, match="`batch_size` must be positive, got 0"):
+    with pytest.raises(zoo.UsageError, match="`batch_size` must be positive and finite, got 0"):
         dataclasses.replace(BASE, batch_size=0)
 
 

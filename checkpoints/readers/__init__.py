@@ -1,17 +1,18 @@
 """Files of tensors to NumPy arrays under the file's own names. No file is ever executed.
 
-The format is known by the file's first bytes, whatever its name: safetensors, PyTorch's zip files
-(`.pth`, `.pt`, `.bin`), NumPy's `.npz`, Keras's `.h5` and `.keras`.
+The format is known by the file's first bytes, whatever its name: safetensors, PyTorch's files
+(`.pth`, `.pt`, `.bin`), NumPy's `.npz`, Keras's `.h5` and `.keras`; and the list of the parts of a
+large model, `model.safetensors.index.json`. Whatever a file is, reading it takes no more than twice
+its size and 64 MiB.
 """
 
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from checkpoints.readers import archive, keras, torch, wrappers
+from checkpoints.readers import archive, keras, safetensors, shards, torch, wrappers
 from checkpoints.readers.wrappers import Contents
 from zoo.errors import UsageError
 
@@ -36,10 +37,24 @@ def read_contents(path: str | os.PathLike[str]) -> Contents:
     Of a training checkpoint only the weights are taken, the averaged ones (EMA) if there are any.
     Arrays may be read-only views of each other, as they are in the file.
 
+    Args:
+        path: a file, or the `.index.json` that lists the parts of a model beside it.
+
     Raises:
         UsageError: no such file, another format, a damaged file, or one that carries code.
     """
     path = Path(path)
+    shards.refuse_part(path)
+    found = shards.read(path, _raw) if path.name.endswith(shards.SUFFIX) else _raw(path)
+    cleaned = wrappers.without_prefixes(found.tensors)
+    return Contents(cleaned.tensors, (*found.notes, *cleaned.notes))
+
+
+def _raw(path: Path) -> Contents:
+    """The tensors of one file under the names that stand there."""
+    if path.exists() and not path.is_file():
+        kind = "a directory" if path.is_dir() else "a pipe or a device"
+        raise UsageError(f"{str(path)!r} is {kind} and no file of weights.")
     if not path.is_file():
         raise UsageError(f"There is no file of weights {str(path)!r}.")
     reader, name = _reader(path)
@@ -48,7 +63,7 @@ def read_contents(path: str | os.PathLike[str]) -> Contents:
     except UsageError as error:
         raise UsageError(f"{str(path)!r}: {error}") from error
     except Exception as error:  # parsers of damaged files raise whatever they meet
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")[:300]
         raise UsageError(f"{str(path)!r} is no {name} file or is damaged: {reason}.") from error
     if not contents.tensors:
         raise UsageError(f"{str(path)!r} holds no tensors.")
@@ -57,18 +72,20 @@ def read_contents(path: str | os.PathLike[str]) -> Contents:
 
 def _reader(path: Path) -> tuple[Callable[[Path], Contents], str]:
     with path.open("rb") as file:
-        start = file.read(16)
+        start = file.read(512)
     if start.startswith(_HDF5):
         return keras.read_h5, "HDF5"
     if start.startswith(_ZIP):
         return _read_zip, "zip"
     if path.suffix == ".safetensors" or start[8:9] == b"{":
-        return _read_safetensors, "safetensors"
-    if start[:1] == b"\x80" or b"ustar" in _block(path):
+        return safetensors.read, "safetensors"
+    if start[:1] == b"\x80":
+        return torch.read_legacy, "torch"
+    if b"ustar" in start[257:263]:
         raise UsageError(
-            f"{str(path)!r} is a pickle or a torch file of before version 1.6, which only PyTorch "
-            "reads: install the [reference] extra and write it anew with "
-            "`torch.save(torch.load(old, weights_only=True), new)`."
+            f"{str(path)!r} is a tar file. If it is a torch file of before version 0.1.10, only "
+            "PyTorch reads it: install the [reference] extra and write it anew with "
+            "`torch.save(torch.load(old), new)`, where you trust it; else unpack it."
         )
     raise UsageError(
         f"{str(path)!r} is no file of weights, or is damaged; safetensors, torch (.pth, .pt, .bin),"
@@ -77,24 +94,10 @@ def _reader(path: Path) -> tuple[Callable[[Path], Contents], str]:
 
 
 def _read_zip(path: Path) -> Contents:
-    with zipfile.ZipFile(path) as file:
+    with archive.opened(path) as file:
         names = file.namelist()
         if "model.weights.h5" in names:
             return keras.read_keras(file, path)
         if any(name.endswith("/data.pkl") for name in names):
             return torch.read(file, path)
         return archive.read_npz(file, path)
-
-
-def _read_safetensors(path: Path) -> Contents:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="np") as file:
-        tensors = {name: file.get_tensor(name) for name in file.offset_keys()}
-    return wrappers.without_prefixes(tensors)
-
-
-def _block(path: Path) -> bytes:
-    """Where a tar file says that it is one."""
-    with path.open("rb") as file:
-        return file.read(512)[257:263]

@@ -10,7 +10,6 @@ A `.keras` file is a zip with `config.json`, which names the layers, and `model.
 counts the layers of each class: `layers/conv2d_1/vars/0`.
 """
 
-import json
 import re
 import subprocess
 import sys
@@ -23,11 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from checkpoints.readers import archive
+from checkpoints.readers import archive, text
 from checkpoints.readers.wrappers import Contents
 from zoo.errors import UsageError
 
 _TRIAL = Path(__file__).with_name("trial.py")
+_REFUSED = 3  # what the trial ends with after a sentence for the user
 _PATIENCE, _SPEED = 20.0, 10e6  # seconds for any file, and bytes a second
 
 # Variables of a layer in the order of Keras, with the setting that leaves one out.
@@ -55,8 +55,8 @@ def read_h5(path: Path) -> Contents:
     Raises:
         UsageError: the file has another layout, or claims more than it can hold.
     """
-    with _opened(path) as file:
-        root = _inside(file, "model_weights") if "model_weights" in file else file
+    with _opened(path, path) as file:
+        root = file.get("model_weights", file)
         if not any(name.startswith("layer_names") for name in root.attrs):
             raise UsageError(
                 "it has no `layer_names`, so its layers are unknown; write it with "
@@ -76,39 +76,50 @@ def read_keras(file: zipfile.ZipFile, path: Path) -> Contents:
         UsageError: a layer of unknown class has weights.
     """
     archive.check_members(file, path)
-    layers = json.loads(file.read("config.json"))["config"]["layers"]
-    tensors = {}
+    config = archive.body(file, file.getinfo("config.json"))
+    layers = text.parsed(config, archive.most(path.stat().st_size))["config"]["layers"]
     with tempfile.TemporaryDirectory() as folder:
         body = Path(file.extract("model.weights.h5", folder))
-        with _opened(body) as weights:
-            for layer, place in _placed(layers):
-                group = f"layers/{place}/vars"
-                count = len(_inside(weights, group)) if group in weights else 0
-                for i, name in enumerate(_variables(layer, count)):
-                    data = _dataset(weights, f"{group}/{i}")
-                    archive.check_size(_size(data), path)
-                    tensors[f"{_name(layer)}/{name}"] = np.asarray(data[()])
-    return Contents(tensors, ())
+        with _opened(body, path) as weights:
+            sets = {name: _dataset(weights, place) for name, place in _named(weights, layers)}
+            archive.check_size(sum(_size(data) for data in sets.values()), path)
+            return Contents({name: np.asarray(data[()]) for name, data in sets.items()}, ())
+
+
+def _named(weights: Any, layers: list[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Names of all weights, with their places."""
+    for layer, place in _placed(layers):
+        group = f"layers/{place}/vars"
+        count = len(weights[group]) if group in weights else 0
+        for i, name in enumerate(_variables(layer, count)):
+            yield f"{_name(layer)}/{name}", f"{group}/{i}"
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path, whole: Path) -> Iterator[Any]:
     """An HDF5 file that another process has read without harm.
 
+    Args:
+        path: the file.
+        whole: the file in which it came, whose size says how much is believed.
+
     Raises:
-        UsageError: that process failed, crashed or did not come to an end.
+        UsageError: that process refused it, failed, crashed or did not come to an end.
     """
     import h5py
 
     size = path.stat().st_size
-    command = [sys.executable, "-P", str(_TRIAL), str(path), str(archive.most(size))]
+    most = archive.most(whole.stat().st_size)
+    command = [sys.executable, "-P", str(_TRIAL), str(path), str(most)]
     limit = _PATIENCE + size / _SPEED
     try:
         found = subprocess.run(command, check=False, capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired as error:
         raise UsageError("the HDF5 library comes to no end with it; it is damaged.") from error
     if found.returncode:
-        reason = (found.stderr.strip() or f"signal {-found.returncode}").splitlines()[-1]
+        reason = (found.stderr.strip() or f"signal {-found.returncode}").splitlines()[-1][:300]
+        if found.returncode == _REFUSED:
+            raise UsageError(reason)
         raise UsageError(f"it is no HDF5 file or is damaged: {reason.rstrip('.')}.")
     with h5py.File(path, "r") as file:
         yield file
@@ -117,7 +128,7 @@ def _opened(path: Path) -> Iterator[Any]:
 def _listed(root: Any) -> Iterator[tuple[str, str]]:
     """Layers with the names of their weights, in the file's order."""
     for layer in _attribute(root, "layer_names"):
-        for weight in _attribute(_inside(root, layer), "weight_names"):
+        for weight in _attribute(root[layer], "weight_names"):
             yield layer, weight
 
 
@@ -135,25 +146,12 @@ def _attribute(group: Any, name: str) -> list[str]:
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 
-def _inside(root: Any, name: str) -> Any:
-    """A part of this file, not one that it links to elsewhere."""
-    import h5py
-
-    parts = name.split("/")
-    links = (root.get("/".join(parts[:i]), getlink=True) for i in range(1, len(parts) + 1))
-    if any(isinstance(link, h5py.ExternalLink) for link in links):
-        raise UsageError(f"its part {name!r} lies in another file.")
-    return root[name]
-
-
 def _dataset(root: Any, name: str) -> Any:
     """An array of numbers."""
     import h5py
 
-    data = _inside(root, name)
-    if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
-        raise UsageError(f"its part {name!r} is no array of its own.")
-    if data.dtype.hasobject:
+    data = root[name]
+    if not isinstance(data, h5py.Dataset) or data.dtype.hasobject:
         raise UsageError(f"its part {name!r} holds no numbers.")
     return data
 

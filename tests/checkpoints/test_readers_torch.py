@@ -73,7 +73,6 @@ def test_views_of_one_storage(file):
         View("s", "float32", 1, (12,), (1,)),
         View("s", "float32", 0, (2,), (12,)),
         View("s", "float64", 0, (7,), (1,)),
-        View("s", "float32", 0, (1 << 30, 1 << 30), (0, 0)),
         View("s", "float32", -1, (2,), (1,)),
         View("s", "float32", 2, (2,), (-1,)),
         View("s", "float32", 0, (2, 2), (1,)),
@@ -134,7 +133,7 @@ def test_what_training_runs_keep_beside_the_weights_is_left(file):
         ({"epoch": 3, "loss": 0.1}, "holds no named tensors but the keys epoch, loss"),
         ({}, "holds no named tensors but nothing"),
         ([1, 2], "holds no named tensors but one list"),
-        ({"model": {"epoch": 3}}, "but the keys epoch"),
+        ({"model": {"epoch": 3}}, r"but the keys model \(epoch\)"),
     ],
 )
 def test_a_file_without_tensors(file, value, message):
@@ -240,10 +239,14 @@ def test_a_zip_bomb_is_refused_before_it_is_read(tmp_path):
         readers.read(tmp_path / "x.npz")
 
 
-@pytest.mark.parametrize(
-    "body", [b"\x80\x02]q\x01.", pickle.dumps({"w": 1}), bytes(257) + b"ustar\0"]
-)
-def test_legacy_files_name_the_extra(file, body):
+@pytest.mark.parametrize("body", [b"\x80\x02]q\x01.", pickle.dumps({"w": 1})])
+def test_other_pickles_are_refused(file, body):
     file.write_bytes(body)
-    with pytest.raises(UsageError, match=r"before version 1.6.*\[reference\] extra"):
+    with pytest.raises(UsageError, match=r"a pickle that `torch.save` has not written"):
+        readers.read(file)
+
+
+def test_the_oldest_files_name_the_extra(file):
+    file.write_bytes(bytes(257) + b"ustar\0")
+    with pytest.raises(UsageError, match=r"before version 0\.1\.10.*\[reference\] extra"):
         readers.read(file)

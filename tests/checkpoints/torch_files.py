@@ -20,7 +20,10 @@ STORAGES = {
 
 
 class View(NamedTuple):
-    """A tensor: a view of a storage, in elements; wrapped in a Parameter if asked."""
+    """A tensor: a view of a storage, in elements; wrapped in a Parameter if asked.
+
+    `part` says of which part of a storage it is a view: a name, its start and its length.
+    """
 
     key: str
     dtype: str
@@ -28,6 +31,7 @@ class View(NamedTuple):
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     parameter: bool = False
+    part: tuple[str, int, int] | None = None
 
 
 class Instance(NamedTuple):
@@ -59,7 +63,7 @@ def dump_bool(value: bool) -> bytes:
 
 
 def dump_int(value: int) -> bytes:
-    return b"J" + struct.pack("<i", value)
+    return b"J" + struct.pack("<i", value) if -(1 << 31) <= value < 1 << 31 else dump_long(value)
 
 
 def dump_float(value: float) -> bytes:
@@ -69,6 +73,11 @@ def dump_float(value: float) -> bytes:
 def dump_str(value: str) -> bytes:
     body = value.encode()
     return b"X" + struct.pack("<I", len(body)) + body
+
+
+def dump_long(value: int) -> bytes:
+    body = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+    return b"\x8a" + bytes([len(body)]) + body
 
 
 def dump_instance(value: Instance) -> bytes:
@@ -94,7 +103,9 @@ def dump_dict(value: dict[Any, Any]) -> bytes:
 
 def dump_view(view: View) -> bytes:
     storage = b"(" + dump("storage") + name(f"torch.{STORAGES[view.dtype]}")
-    storage += dump(view.key) + dump("cpu") + dump(1) + b"tQ"
+    storage += (
+        dump(view.key) + dump("cpu") + dump(1) + (dump(view.part) if view.part else b"") + b"tQ"
+    )
     rest = dump(view.offset) + dump(view.shape) + dump(view.strides) + dump(False) + dump({})
     tensor = name("torch._utils._rebuild_tensor_v2") + b"(" + storage + rest + b"tR"
     if view.parameter:
@@ -136,6 +147,40 @@ def write(path, value, storages=None, byteorder="little", compression=zipfile.ZI
             file.writestr(f"x/data/{key}", body)
         file.writestr("x/version", "3\n")
     return path
+
+
+MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+MACHINE = {"protocol_version": 1001, "little_endian": True}
+
+
+def write_legacy(path, value, storages=None, magic=MAGIC, version=1001, end=b""):
+    """The same in the form of before version 1.6: pickles one after the other, then storages.
+
+    Args:
+        path: file to write.
+        value: as in `write`; without finished pickles.
+        storages: bytes of the storages that `View`s name; all are of four bytes a number.
+        magic: the first pickle.
+        version: the number in the second one.
+        end: what follows the last storage.
+    """
+    storages, known = dict(storages or {}), {}
+    views = _views(value, storages, "<")
+    for view in _found(views):
+        known[view.key] = np.dtype(view.dtype).itemsize
+    keys = [key for key in storages if key in known]
+    pickles = [dump(version), dump(MACHINE), dump(views), dump(keys)]
+    body = magic + b"".join(b"\x80\x02" + program + b"." for program in pickles)
+    for key in keys:
+        body += struct.pack("<q", len(storages[key]) // known[key]) + storages[key]
+    path.write_bytes(body + end)
+    return path
+
+
+def _found(value: Any) -> list[View]:
+    if isinstance(value, View):
+        return [value]
+    return [v for inner in value.values() for v in _found(inner)] if isinstance(value, dict) else []
 
 
 def _views(value: Any, storages: dict[str, bytes], order: str) -> Any:

@@ -79,11 +79,16 @@ def run(name: str, argv: list[str]) -> int:
     return status[0]
 
 
-def parse(what: Callable[..., T], name: str, argv: list[str], **options: Any) -> T:
-    """Parses the arguments of a command from the signature or fields of `what`, and calls it."""
+def parse(
+    what: Callable[..., T], name: str, argv: list[str], *, pairs: bool = False, **options: Any
+) -> T:
+    """Parses the arguments of a command from the signature or fields of `what`, and calls it.
+
+    With `pairs`, each flag can be set and taken back, whatever its default: `--flip`, `--no-flip`.
+    """
     import tyro
 
-    config = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+    config = (tyro.conf.OmitArgPrefixes, *(() if pairs else (tyro.conf.FlagCreatePairsOff,)))
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_optional)
     return tyro.cli(

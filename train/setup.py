@@ -46,7 +46,10 @@ class Start(NamedTuple):
 def load_data(config: Config) -> tuple[Dataset, Dataset]:
     """The training images (a few of each class, if so configured) and those of the evaluation."""
     if config.dataset is None:
-        raise UsageError("`dataset` is needed: a tensorflow-datasets name or a folder of images")
+        there = f", for no run to resume was read from `out` {config.out}" if config.resume else ""
+        raise UsageError(
+            f"`dataset` is needed: a tensorflow-datasets name or a folder of images{there}"
+        )
     options = {"data_dir": config.data_dir, "skip_broken": config.skip_broken}
     split = config.eval_split or evaluation_split(config.dataset, config.data_dir)
     training = load_dataset(config.dataset, config.train_split, **options)

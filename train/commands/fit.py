@@ -1,18 +1,22 @@
 """`zoo train` and `zoo finetune`."""
 
 import dataclasses
-import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from train import hosts
 from train.cli import emit_json, parse
+from train.commands import defaults
 from train.config import Config
 from train.finetune import Comparison, finetune
 from train.loop import fit
-from train.recipes import FINETUNE, RECIPES, TRAIN, TRANSFER
+from train.recipes import FINETUNE, TRAIN, TRANSFER
 from train.report import Reporter, console, figures, table
 from zoo.errors import UsageError
+
+ConfigFile = Annotated[str | None, tyro.conf.arg(name="config")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +29,14 @@ class TrainArguments:
         zoo train --model resnet8 --dataset zoo_digits
         zoo train --model resnet18 --dataset path/to/folder --epochs 90 --crop 0.3 --flip
         zoo train --recipe resnet8.digits --seed 1
-        zoo train --recipe resnet8.digits --seed 1 --resume
+        zoo train --resume --out runs/resnet8-zoo_digits
     """
 
     config: Config = TRAIN
     recipe: str | None = None
     """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
+    file: ConfigFile = None
+    """Start from the settings of a run: its directory or its config.json; options override them."""
     distributed: bool = False
     """Train together with the other processes of a TPU pod, SLURM, Kubernetes or MPI job."""
     json: bool = False
@@ -52,6 +58,8 @@ class FinetuneArguments:
     config: Config = FINETUNE
     recipe: str | None = None
     """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
+    file: ConfigFile = None
+    """Start from the settings of a run: its directory or its config.json; options override them."""
     compare_scratch: bool = False
     """Also train the same network from random weights on the same images."""
     distributed: bool = False
@@ -116,34 +124,13 @@ def _reporter(arguments: TrainArguments | FinetuneArguments) -> Reporter:
 
 
 def _parse(kind: Any, name: str, argv: list[str], default: Any = None) -> Any:
-    """Parses `argv` over the defaults of `--recipe`, if there is one."""
+    """Parses `argv` over the recipe, file or run that it names, if it does."""
     default = default or kind()
-    if (recipe := _given(argv, "--recipe")) is not None:
-        default = dataclasses.replace(default, config=_recipe(recipe))
-    return parse(kind, name, argv, default=_without_other_length(default, argv))
 
+    def parsed(config: Config) -> Any:
+        # Flags that the other config has set may be given again, or taken back with --no-FLAG.
+        pairs = config is not default.config
+        start = dataclasses.replace(default, config=config)
+        return parse(kind, name, argv, default=start, pairs=pairs)
 
-def _without_other_length(default: Any, argv: list[str]) -> Any:
-    """`--steps` takes the place of a default in epochs, and the other way round."""
-    for given, other in (("--steps", "epochs"), ("--epochs", "steps")):
-        if _given(argv, given) is not None:
-            default = dataclasses.replace(
-                default, config=dataclasses.replace(default.config, **{other: None})
-            )
-    return default
-
-
-def _given(argv: list[str], option: str) -> str | None:
-    """The value of `--option VALUE` or `--option=VALUE`, if it is there."""
-    for word, following in itertools.zip_longest(argv, argv[1:]):
-        if word == option:
-            return following
-        if word.startswith(f"{option}="):
-            return word.removeprefix(f"{option}=")
-    return None
-
-
-def _recipe(name: str) -> Config:
-    if name not in RECIPES:
-        raise UsageError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
-    return RECIPES[name]
+    return parsed(defaults.of(argv, default.config, lambda config: parsed(config).config))

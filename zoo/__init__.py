@@ -6,14 +6,14 @@
 >>> model = zoo.create_model("resnet18", num_classes=37)
 """
 
-import dataclasses
 import fnmatch
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 
 from zoo.catalogue import CATALOGUE, Row
-from zoo.errors import UsageError, closest
+from zoo.errors import UsageError, closest, shown
+from zoo.fields import check_fields, frozen
 from zoo.initialization import init_variables
 
 __all__ = [
@@ -93,20 +93,16 @@ def model_info(name: str) -> ModelInfo:
 def create_model(name: str, **overrides: Any) -> nn.Module:
     """Builds an architecture; `overrides` replace its fields, as in `num_classes=37`.
 
-    `num_classes=None` leaves the head out: the model then returns pooled features.
+    `num_classes=None` leaves the head out: the model then returns pooled features. Lists become
+    tuples, so that a model built from JSON can be hashed.
 
     Raises:
-        UsageError: unknown name or field, or the name of a set of weights.
+        UsageError: unknown name or field, a value that is not of the field's type, or the name of
+            a set of weights.
     """
-    build = _row(name).build
-    fields = [f.name for f in dataclasses.fields(build()) if f.name not in ("parent", "name")]
-    for field in overrides:
-        if field not in fields:
-            raise UsageError(
-                f"{name} has no field {field!r}{closest(field, fields)}. "
-                f"Fields: {', '.join(fields)}."
-            )
-    return build(**overrides)
+    row, values = _row(name), {field: frozen(value) for field, value in overrides.items()}
+    check_fields(type(row.build()), name, values)
+    return row.build(**values)
 
 
 def _row(name: str) -> Row:
@@ -115,11 +111,12 @@ def _row(name: str) -> Row:
     architecture, dot, _ = name.partition(".")
     if dot and architecture in CATALOGUE:
         raise UsageError(
-            f"{name!r} is a set of weights, not an architecture; use `checkpoints.load({name!r})`, "
+            f"{shown(name)} is a set of weights, not an architecture; use "
+            f"`checkpoints.load({shown(name)})`, "
             f"or `zoo.create_model({architecture!r})` for the network without weights."
         )
     near = closest(name, CATALOGUE)
-    raise UsageError(f"no architecture {name!r}{near or '; `zoo list` shows all'}")
+    raise UsageError(f"no architecture {shown(name)}{near or '; `zoo list` shows all'}")
 
 
 def _family(row: Row) -> str:

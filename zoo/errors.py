@@ -1,7 +1,9 @@
 """The one exception that means "the caller can mend this", and the words it is written in."""
 
 import difflib
+import reprlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class UsageError(ValueError):
@@ -13,7 +15,19 @@ class UsageError(ValueError):
     """
 
 
+_LONGEST = 200
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = 80
+
+
+def shown(value: Any) -> str:
+    """A value in a message: its `repr`, cut where it is long or deep."""
+    return _REPR.repr(value)
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """Ending of an error message, `; did you mean 'a' or 'b'?`, or nothing if no name is near."""
+    if len(name) > _LONGEST:  # comparing takes the square of the length
+        return ""
     near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -34,6 +34,8 @@ from checkpoints.convert import import_weights
 from checkpoints.preprocess import Preprocess
 from zoo.errors import UsageError
 
+_SHOWN = 10  # leaves that a warning names
+
 
 class Pretrained(NamedTuple):
     """A model with everything that belongs to it.
@@ -63,6 +65,7 @@ def load(
     architecture: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     source: str | None = None,
+    preprocess_like: str | None = None,
     step: int | Literal["best"] | None = None,
     dtype: DTypeLike | None = None,
     key: Key[Array, ""] | None = None,
@@ -95,6 +98,9 @@ def load(
             file's name.
         overrides: fields in which a file's model differs from the catalogue's.
         source: library whose tensor names a file uses, as in `"torchvision"`; None to find out.
+        preprocess_like: of a file, the name of the published weights that see images as these do;
+            None for what the catalogue knows of the file by its hash, else by its name or its
+            architecture, which is said in a warning of the log.
         step: of a run, the step whose checkpoint is meant; "best" for the one with the highest
             top-1 of those that were evaluated when they were saved; None for the newest.
         dtype: dtype of the computation; parameters keep theirs.
@@ -111,7 +117,9 @@ def load(
     """
     _check_classes(num_classes, class_names)
     file_options = {"architecture": architecture, "overrides": overrides, "source": source}
+    file_options |= {"preprocess_like": preprocess_like}
     card, variables = _stored(name_or_path, file_options, step, _cache(cache_dir))
+    _warn_unless_finite(card.name, variables)
     card = replace(card, parameters=surgery.count(variables["params"]))
     wanted = _resized(card, image_size, in_channels)
     new_head = _wants_another_head(card, num_classes, class_names)
@@ -292,8 +300,31 @@ def _fetched(source: Mapping[str, Any], cache: Path) -> tuple[Path, dict[str, st
 
 def _on_device(tensors: Mapping[str, Any], abstract: Mapping[str, Any]) -> dict[str, Any]:
     """NumPy arrays, which may be views of a file's, as JAX arrays of the model's dtypes."""
+    if lines := surgery.diff(_shapes(abstract), _shapes(tensors)):
+        raise UsageError(
+            "The tensors are not of the shapes that the images they were made for need:\n  "
+            + "\n  ".join(lines)
+        )
     arrays = jax.tree.map(lambda leaf, like: np.array(leaf, like.dtype), tensors, dict(abstract))
     return jax.device_put(arrays)
+
+
+def _shapes(tree: Mapping[str, Any]) -> dict[str, str]:
+    return {path: str(leaf.shape) for path, leaf in surgery.flatten(dict(tree)).items()}
+
+
+def _warn_unless_finite(name: str, variables: Mapping[str, Any]) -> None:
+    """Names the leaves that hold infinities or NaN."""
+    wrong = [
+        path for path, leaf in surgery.flatten(variables).items() if not np.isfinite(leaf).all()
+    ]
+    if wrong:
+        more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+        warnings.warn(
+            f"{name} holds NaN or infinities, so that its answers may be none: "
+            f"{', '.join(wrong[:_SHOWN])}{more}.",
+            stacklevel=3,
+        )
 
 
 def _resized(card: Card, image_size: int | None, in_channels: int | None) -> Card:

@@ -1,7 +1,7 @@
 """Which architecture a file of tensors is of, and whose names it uses."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,12 +76,22 @@ def convert(
     except UsageError as error:
         if not (others := fitting(tensors, but=architecture)):
             raise
-        raise UsageError(f"they fit {' or '.join(others)}, not {architecture}; {error}") from error
+        fit = same_shapes(others)
+        raise UsageError(f"{fit}; they do not fit {architecture}. {error}") from error
     return Converted(source, classes, input_channels(model, tensors, source), variables)
 
 
+def same_shapes(architectures: Sequence[str]) -> str:
+    """What `fitting` found, with what it is worth."""
+    return (
+        f"the tensors have the names and shapes of {' or '.join(architectures)}, and no more than "
+        "that was compared: other strides, activations or filters against aliasing leave no trace "
+        "in a file and give wrong answers"
+    )
+
+
 def fitting(tensors: Mapping[str, np.ndarray], but: str = "") -> list[str]:
-    """Architectures into which the tensors fit exactly, among those of about their size."""
+    """Architectures whose names and shapes the tensors have, among those of about their size."""
     size = sum(array.size for array in tensors.values())
     distance = {n: abs(zoo.model_info(n).parameters - size) for n in zoo.list_models()}
     closest = sorted(distance, key=lambda name: distance[name])[:_CANDIDATES]

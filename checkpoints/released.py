@@ -17,13 +17,18 @@ from typing import Any
 import zoo
 from checkpoints import store
 from checkpoints.card import Card
-from zoo.errors import UsageError, closest
+from zoo.errors import UsageError, closest, shown
 
 
 def list_weights(pattern: str = "*") -> list[str]:
     """Sorted names, `architecture.tag`, of the released weights that match a shell pattern."""
     names = {*_published(), *_shipped()}
     return sorted(name for name in names if fnmatch.fnmatchcase(name, pattern))
+
+
+def list_published() -> list[str]:
+    """Names of the weights that others published and that do not ship with the package."""
+    return list(_published())
 
 
 def weights_info(name: str) -> Card:
@@ -88,7 +93,9 @@ def _unknown(name: str) -> UsageError:
             f"`zoo.create_model({name!r})`."
         )
     hint = closest(name, names) or "."
-    return UsageError(f"{name!r} is no directory and no name of `checkpoints.list_weights()`{hint}")
+    return UsageError(
+        f"{shown(name)} is no directory and no name of `checkpoints.list_weights()`{hint}"
+    )
 
 
 def _package() -> Path:

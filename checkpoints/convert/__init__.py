@@ -48,8 +48,8 @@ def import_weights(
         Nested dictionaries of NumPy arrays: views of `tensors` where the layout allows.
 
     Raises:
-        UsageError: a tensor is missing, left over or of another shape (the whole difference is
-            shown), or the family is not known under `source`.
+        UsageError: a tensor is missing, left over, of another shape or of integers (the whole
+            difference is shown), or the family is not known under `source`.
     """
     table = _table(model, source)
     shapes = _shapes(model, table, tensors)
@@ -96,7 +96,10 @@ def head_size(model: nn.Module, tensors: Mapping[str, np.ndarray], source: str) 
 
 def input_channels(model: nn.Module, tensors: Mapping[str, np.ndarray], source: str) -> int:
     """Channels of the images that the tensors of a model like `model` expect."""
-    return _channels(_table(model, source), _initialised(model, _image(model, RGB)), tensors)
+    table = _table(model, source)
+    if table.example is not None:
+        return table.example(tensors)[-1]
+    return _channels(table, _initialised(model, _image(model, RGB)), tensors)
 
 
 RGB = 3

@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
+from checkpoints.convert.difference import difference
 from zoo.errors import UsageError
 
 Path = tuple[str, ...]  # ("params", "stem", "conv", "kernel")
@@ -136,32 +138,52 @@ def from_source(
     """Fills every leaf of `shapes` from `tensors`, and uses every tensor.
 
     Raises:
-        UsageError: names or shapes disagree; the message holds the whole difference.
+        UsageError: names or shapes disagree, or a tensor holds integers, as quantised weights do;
+            the message holds the whole difference.
     """
     names = renumbered(tensors, table.numbered)
-    arrays, problems = {}, []
+    arrays, problems, model = {}, [], {}
     unused = _unpacked(table, shapes, {names[name]: tensor for name, tensor in tensors.items()})
+    file = {name: tensor.shape for name, tensor in unused.items() if not _is_counter(table, name)}
     for path, shape in shapes.items():
         name, leaf = source_name(table, path)
-        tensor = unused.pop(name, None)
+        tensor, model[name] = unused.pop(name, None), _theirs(shape, leaf)
         if tensor is None:
-            problems.append(f"- {name} {_theirs(shape, leaf)}  (missing)")
-        elif tensor.shape != _theirs(shape, leaf):
-            problems.append(f"! {name} is {tensor.shape}, the model has {_theirs(shape, leaf)}")
+            problems.append(f"- {name} {model[name]}  (missing)")
+        elif tensor.shape != model[name]:
+            problems.append(f"! {name} is {tensor.shape}, the model has {model[name]}")
+        elif not jnp.issubdtype(tensor.dtype, jnp.inexact):
+            problems.append(f"! {name} is {tensor.dtype}, the model has floating-point numbers")
         else:
             arrays[path] = _import(tensor, shape, leaf)
+    problems += _repeated(table, shapes, tensors, unused)
+    for name, constant in table.constants(shapes).items():
+        if name not in unused or unused.pop(name).shape != constant.shape:
+            problems.append(f"- {name} {constant.shape}  (missing, or of another shape)")
+    extra = [name for name in unused if not _is_counter(table, name)]
+    problems += [f"+ {name} {unused[name].shape}  (not in the model)" for name in extra]
+    if problems:
+        raise UsageError(difference(file, model, problems))
+    return arrays
+
+
+def _repeated(
+    table: Table,
+    shapes: Mapping[Path, Shape],
+    tensors: Mapping[str, np.ndarray],
+    unused: dict[str, np.ndarray],
+) -> list[str]:
+    """Takes second names of tensors out of `unused`; a line for each that repeats no other."""
+    problems = []
     for name, first in table.aliases([source_name(table, path)[0] for path in shapes]).items():
         repeat = unused.pop(name, None)
         if repeat is None or first not in tensors or not np.array_equal(repeat, tensors[first]):
             problems.append(f"! {name} is missing or differs from {first}, which it repeats")
-    for name, constant in table.constants(shapes).items():
-        if name not in unused or unused.pop(name).shape != constant.shape:
-            problems.append(f"- {name} {constant.shape}  (missing, or of another shape)")
-    extra = [n for n in unused if table.counter is None or n.rpartition(".")[2] != table.counter]
-    problems += [f"+ {name} {unused[name].shape}  (not in the model)" for name in extra]
-    if problems:
-        raise UsageError(_difference(problems))
-    return arrays
+    return problems
+
+
+def _is_counter(table: Table, name: str) -> bool:
+    return table.counter is not None and name.rpartition(".")[2] == table.counter
 
 
 def to_source(table: Table, arrays: Mapping[Path, Any]) -> dict[str, np.ndarray]:
@@ -271,9 +293,3 @@ def _sort_key(table: Table) -> Any:
         ]
 
     return key
-
-
-def _difference(problems: list[str], most: int = 40) -> str:
-    shown = problems[:most]
-    more = [f"... and {len(problems) - most} more"] if len(problems) > most else []
-    return "\n".join(["the tensors do not fit the model:", *shown, *more])

@@ -20,6 +20,7 @@ class ConvertArguments:
 
         zoo convert resnet8.digits --to x.safetensors
         zoo convert resnet34.pth --out runs/resnet34
+        zoo convert mine.pth --model resnet50 --preprocess-like resnet50.a1_in1k --out runs/mine
     """
 
     weights: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="WEIGHTS")]
@@ -32,6 +33,8 @@ class ConvertArguments:
     """Checkpoint directory to write, which every command takes as `--weights`."""
     model: str | None = None
     """Architecture of a file whose name does not say it, as in resnet50."""
+    preprocess_like: str | None = None
+    """Published weights that see images as those of a file do: size, crop, mean and spread."""
 
 
 def convert_command(argv: list[str]) -> None:
@@ -43,7 +46,11 @@ def convert_command(argv: list[str]) -> None:
         raise UsageError("`--target` says whose names `--to` writes; `--out` writes our own")
     if arguments.to is not None:
         _check_file(Path(arguments.to))
-    loaded = checkpoints.load(arguments.weights, architecture=arguments.model)
+    loaded = checkpoints.load(
+        arguments.weights,
+        architecture=arguments.model,
+        preprocess_like=arguments.preprocess_like,
+    )
     if arguments.out is not None:
         written = checkpoints.save(arguments.out, loaded.variables, loaded.card)
     else:

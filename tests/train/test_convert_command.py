@@ -37,6 +37,18 @@ def test_there_and_back_is_bit_for_bit(convert, tmp_path):
     assert loaded.card.source["kind"] == "file"
 
 
+def test_the_preprocessing_is_guessed_aloud_or_named(convert, tmp_path):
+    file, guessed, named = (tmp_path / n for n in ("resnet8.safetensors", "guessed", "named"))
+    convert(NAME, "--to", file)
+    status, _, error = convert(file, "--out", guessed)
+    assert status == 0
+    assert "no weights of resnet8 are published" in error
+    assert convert(file, "--out", named, "--preprocess-like", NAME)[0::2] == (0, "")
+    expected = checkpoints.load(NAME).preprocess
+    assert checkpoints.load(named).preprocess == expected
+    assert checkpoints.load(guessed).preprocess != expected
+
+
 def test_the_file_is_as_the_library_writes_it(convert, tmp_path):
     file = tmp_path / "a.safetensors"
     assert convert(NAME, "--to", file)[0] == 0

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from checkpoints import paths, remote
+
 # TensorStore raises a ValueError that ends with the system's words.
 _FULL = ("No space left on device", "Disk quota exceeded")
 
@@ -63,12 +65,14 @@ def write_text(path: Path | Any, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def located(directory: str | os.PathLike[str]) -> Path:
+def located(directory: str | os.PathLike[str]) -> Path | Any:
     """The directory, or its old content if a process was killed between two renames."""
-    directory = Path(directory)
-    if not directory.exists() and _replaced(directory.absolute()).is_dir():
-        return _replaced(directory.absolute())
-    return directory
+    place = paths.path(directory)
+    if paths.is_remote(place):
+        return place
+    if not place.exists() and _replaced(place.absolute()).is_dir():
+        return _replaced(place.absolute())
+    return place
 
 
 def remove_leftovers(target: Path | Any) -> None:
@@ -89,7 +93,7 @@ def trouble(error: Exception) -> str | None:
     denied = isinstance(error, PermissionError | NotADirectoryError | FileExistsError)
     if denied or (isinstance(error, OSError) and error.errno == errno.EROFS):
         return f"{error.strerror}: {error.filename}"
-    return None
+    return remote.trouble(error)
 
 
 def _delete(path: Path) -> None:

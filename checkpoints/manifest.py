@@ -2,35 +2,54 @@
 
 {"format": 1,
  "files": {"card.json": {"size": 1234, "sha256": "..."}, ...},
- "leaves": {"params/head/bias": "float32[10]", ...}}
+ "leaves": {"params/head/bias": "float32[10]", ...},
+ "content": "v-0b1f5c..."}
+
+In a bucket nothing can be renamed in one step, but an object appears whole or not at all. There the
+files lie in a folder of their own, `content`, and writing the manifest is what makes them the
+checkpoint: until then an earlier one stays what it was.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from checkpoints import paths, remote
 from zoo.errors import UsageError
 
 NAME = "manifest.json"
 FORMAT = 1
 
 
-def write(directory: Path, leaves: Mapping[str, str]) -> None:
+def write(directory: Path | Any, leaves: Mapping[str, str]) -> None:
     """Records every file that is in the directory now.
 
     Args:
         directory: a finished checkpoint without manifest.
         leaves: `surgery.describe` of the tree it holds.
     """
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
-    entries = {path.relative_to(directory).as_posix(): _entry(path) for path in files}
+    (directory / NAME).write_text(text_of(directory, leaves), encoding="utf-8")
+
+
+def text_of(directory: Path | Any, leaves: Mapping[str, str], content: str = "") -> str:
+    """The manifest of the files that are in the directory now, which will lie in `content`."""
+    if paths.is_remote(directory):
+        names = sorted(remote.sizes(directory))
+    else:
+        files = (path for path in directory.rglob("*") if path.is_file())
+        names = sorted(path.relative_to(directory).as_posix() for path in files)
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(_entry, (directory / name for name in names))
+        entries = dict(zip(names, found, strict=True))
     manifest = {"format": FORMAT, "files": entries, "leaves": dict(leaves)}
-    (directory / NAME).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    manifest |= {"content": content} if content else {}
+    return json.dumps(manifest, indent=1) + "\n"
 
 
-def read(directory: Path) -> dict[str, Any]:
+def read(directory: Path | Any) -> dict[str, Any]:
     """The manifest of a checkpoint directory; its files are not looked at.
 
     Raises:
@@ -58,7 +77,12 @@ def read(directory: Path) -> dict[str, Any]:
     return manifest
 
 
-def verify(directory: Path, only: str | None = None) -> dict[str, Any]:
+def place(directory: Path | Any, manifest: Mapping[str, Any]) -> Path | Any:
+    """Where the files of a manifest lie."""
+    return directory / manifest.get("content", "")
+
+
+def verify(directory: Path | Any, only: str | None = None) -> dict[str, Any]:
     """Checks size and SHA-256 of every file, or of one; returns the manifest.
 
     Raises:
@@ -66,26 +90,29 @@ def verify(directory: Path, only: str | None = None) -> dict[str, Any]:
     """
     manifest = read(directory)
     for name, entry in manifest["files"].items():
-        path = directory / name
+        path = place(directory, manifest) / name
         if only not in (None, name):
             continue
         if not path.is_file():
             raise _damaged(directory, name, "is missing")
-        if (size := path.stat().st_size) != entry["size"]:
+        if (size := paths.size(path)) != entry["size"]:
             raise _damaged(directory, name, f"has {size:,} bytes instead of {entry['size']:,}")
         if sha256(path) != entry["sha256"]:
             raise _damaged(directory, name, "has changed since it was written (SHA-256 differs)")
     return manifest
 
 
-def is_complete(directory: Path) -> bool:
+def is_complete(directory: Path | Any) -> bool:
     """Whether every file is there with its size; contents are not read."""
     try:
-        entries = read(directory)["files"].items()
+        manifest = read(directory)
     except UsageError:
         return False
-    paths = [(directory / name, entry["size"]) for name, entry in entries]
-    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+    content = place(directory, manifest)
+    expected = {name: entry["size"] for name, entry in manifest["files"].items()}
+    if paths.is_remote(directory):
+        return expected.items() <= remote.sizes(content).items()
+    return all((content / n).is_file() and paths.size(content / n) == expected[n] for n in expected)
 
 
 def holds_nothing_else(directory: Path) -> bool:
@@ -95,24 +122,31 @@ def holds_nothing_else(directory: Path) -> bool:
     return not directory.is_symlink() and {path.as_posix() for path in found} <= listed
 
 
-def sha256(path: Path) -> str:
+def sha256(path: Path | Any) -> str:
     """Hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_well_formed(manifest: Mapping[str, Any]) -> bool:
+    if not all(map(_is_inside, (manifest.get("content", ""), *manifest["files"]))):
+        return False
     entries = [(entry["size"], entry["sha256"]) for entry in manifest["files"].values()]
     return all(isinstance(spec, str) for spec in manifest["leaves"].values()) and all(
         isinstance(size, int) and isinstance(digest, str) for size, digest in entries
     )
 
 
-def _entry(path: Path) -> dict[str, Any]:
-    return {"size": path.stat().st_size, "sha256": sha256(path)}
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in name
 
 
-def _damaged(directory: Path, name: str, what: str) -> UsageError:
+def _entry(path: Path | Any) -> dict[str, Any]:
+    return {"size": paths.size(path), "sha256": sha256(path)}
+
+
+def _damaged(directory: Path | Any, name: str, what: str) -> UsageError:
     return UsageError(
         f"The checkpoint {str(directory)!r} is damaged: {name} {what}; use another checkpoint, or "
         "a copy of this one."

@@ -49,6 +49,11 @@ def path(place: str | os.PathLike[str]) -> Path | Any:
     return _remote(f"{scheme}://{rest.lstrip('/')}")
 
 
+def size(path: Path | Any) -> int:
+    """Bytes of a file."""
+    return path.stat().st_size if isinstance(path, Path) else path.stat().length
+
+
 def _local(text: str) -> Path:
     try:
         return Path(text).expanduser()
@@ -67,7 +72,11 @@ def _remote(address: str) -> Any:
 
     # Other processes and TensorStore write there too, so that a listing is soon out of date; and
     # where TensorFlow is installed, its own files would take the place of fsspec's.
-    fsspec.config.conf.setdefault("gcs", {}).setdefault("use_listings_cache", False)
+    found = fsspec.config.conf.setdefault("gcs", {})
+    found.setdefault("use_listings_cache", False)
+    if os.environ.get("STORAGE_EMULATOR_HOST"):  # knows nobody, and no more than the JSON interface
+        found.setdefault("token", "anon")
+        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     os.environ.setdefault("EPATH_USE_TF", "false")
     from etils import epath
 

@@ -24,7 +24,6 @@ from checkpoints import (
     paths,
     readers,
     released,
-    remote,
     store,
     surgery,
     timm_hub,
@@ -154,9 +153,10 @@ def local_directory(name_or_path: str | os.PathLike[str]) -> Path | None:
     name, step = _with_step(name_or_path, None)
     if isinstance(name_or_path, str) and name in released.list_weights():
         return released.shipped_directory(name)
-    if name.startswith(timm_hub.PREFIX) or paths.is_remote(name) or not Path(name).is_dir():
+    if name.startswith(timm_hub.PREFIX) or paths.is_remote(name):
         return None
-    return _of_run(Path(name), step)
+    directory = paths.path(name)
+    return _of_run(directory, step) if directory.is_dir() else None
 
 
 def _stored(
@@ -173,20 +173,18 @@ def _stored(
         return _published(released.weights_info(name), cache)
     if not is_name and name.startswith(timm_hub.PREFIX):
         return _published(timm_hub.card(name), cache)
-    if not is_name and Path(name).is_file():
-        card, tensors = local.load_file(Path(name), **file_options)
+    place = paths.path(name)
+    if not is_name and not paths.is_remote(name) and place.is_file():
+        card, tensors = local.load_file(place, **file_options)
         return card, _on_device(tensors, abstract_variables(create_model(card), card))
     if any(value is not None for value in file_options.values()):
         given = next(name for name, value in file_options.items() if value is not None)
         raise UsageError(f"`{given}` is for files of other libraries; {name!r} has a card.")
     if shipped is not None:
         return _checkpoint(shipped)
-    if paths.is_remote(name):
-        with remote.copied(remote.of_run(name, step)) as copy:
-            return _checkpoint(copy)
     if not _is_path(name_or_path):
         return _published(released.weights_info(name), cache)  # says what is wrong with the name
-    return _checkpoint(_of_run(Path(name), step))
+    return _checkpoint(_of_run(place, step))
 
 
 def _with_step(
@@ -196,19 +194,19 @@ def _with_step(
     name = os.fspath(name_or_path)
     run, _, wanted = name.rpartition("@")
     is_step = wanted == "best" or wanted.isdecimal()
-    if step is not None or not run or not is_step or Path(name).exists():
+    if step is not None or not run or not is_step or paths.path(name).exists():
         return name, step
-    if not paths.is_remote(run) and not store.steps(run):
+    if not store.steps(run):
         return name, step
     return run, "best" if wanted == "best" else int(wanted)
 
 
-def _checkpoint(directory: Path) -> tuple[Card, dict[str, Any]]:
+def _checkpoint(directory: Path | Any) -> tuple[Card, dict[str, Any]]:
     card = store.read_card(directory)
     return card, store.restore(directory, abstract_variables(create_model(card), card))
 
 
-def _of_run(path: Path, step: int | Literal["best"] | None) -> Path:
+def _of_run(path: Path | Any, step: int | Literal["best"] | None) -> Path | Any:
     """The checkpoint of a step of a run, its best or its newest; the path itself if it is none."""
     steps = dict(store.steps(path))
     if not steps:
@@ -228,7 +226,7 @@ def _of_run(path: Path, step: int | Literal["best"] | None) -> Path:
     return found
 
 
-def _trouble(checkpoint: Path) -> str:
+def _trouble(checkpoint: Path | Any) -> str:
     """What is wrong with a checkpoint, as the end of a message."""
     try:
         store.verify(checkpoint)
@@ -238,7 +236,7 @@ def _trouble(checkpoint: Path) -> str:
 
 
 def _is_path(name_or_path: str | os.PathLike[str]) -> bool:
-    path = Path(_with_step(name_or_path, None)[0])
+    path = paths.path(_with_step(name_or_path, None)[0])
     is_there = path.is_dir() or store.is_checkpoint(path)
     return is_there or len(path.parts) > 1 or not isinstance(name_or_path, str)
 

@@ -1,85 +1,71 @@
-"""Checkpoints at addresses that are no local path, such as `gs://bucket/run`.
+"""What a bucket can do and a disk cannot, and the other way round.
 
-Orbax reaches only the storage that TensorStore knows. Here any file system that `etils.epath` can
-address will do: a directory is written and checked locally and copied whole, its manifest last, so
-that an interrupted copy does not look like a checkpoint.
+`etils.epath` makes an address such as `gs://bucket/run` act like a path. What is more than one file
+at a time, or hangs on what is atomic there (the writing of one object, not a rename), is here.
 """
 
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
-
-from checkpoints import manifest
-from checkpoints.card import Card
-from checkpoints.paths import path
-from zoo.errors import UsageError
+from typing import Any
 
 
-def of_run(address: str, step: int | Literal["best"] | None) -> str:
-    """The checkpoint of a step of a run, "best" or newest; the address itself if it is no run's.
-
-    Raises:
-        UsageError: the run has no such checkpoint.
-    """
-    folder = path(address) / "steps"
-    if not folder.is_dir():
-        return address
-    found = {int(p.name): p for p in folder.iterdir() if p.name.isdecimal()}
-    whole = {n: p for n, p in found.items() if (p / manifest.NAME).exists()}
-    wanted = _best(whole) if step == "best" else max(whole, default=None) if step is None else step
-    if wanted not in whole:
-        held = ", ".join(map(str, sorted(whole))) or "none"
-        raise UsageError(f"The run {address!r} has no checkpoint of step {step}; it has {held}.")
-    return str(whole[wanted])
+def sizes(directory: Any) -> dict[str, int]:
+    """Bytes of every object below an address, by its name relative to that; one listing."""
+    files, root = _opened(directory)
+    found = files.find(root, detail=True)
+    return {
+        name.removeprefix(root).lstrip("/"): int(about["size"])
+        for name, about in found.items()
+        if not name.endswith("/")
+    }
 
 
-def _best(checkpoints: Mapping[int, Any]) -> int | None:
-    cards = {n: Card.from_json((p / "card.json").read_text()) for n, p in checkpoints.items()}
-    ranked = [(rank, n) for n, card in cards.items() if (rank := card.rank) is not None]
-    return max(ranked)[1] if ranked else None
+def create(path: Any, text: str) -> bool:
+    """Writes an object unless there is one of that name; of several writers one alone succeeds."""
+    files, name = _opened(path)
+    try:
+        files.pipe_file(name, text.encode(), mode="create")
+    except FileExistsError:
+        return False
+    return True
 
 
-@contextmanager
-def copied(address: str | os.PathLike[str]) -> Iterator[Path]:
-    """A local directory with the content of an address, as long as the block lasts.
-
-    Raises:
-        UsageError: nothing is there.
-    """
-    source = path(address)
-    if not source.is_dir():
-        raise UsageError(f"There is no checkpoint directory {os.fspath(address)!r}.")
-    with tempfile.TemporaryDirectory() as folder:
-        _copy(source, Path(folder))
-        yield Path(folder)
+def download(source: Any, names: Iterable[str], target: Path) -> None:
+    """Copies those of the named objects below `source` that exist into a local folder."""
+    files, root = _opened(source)
+    held = sizes(source)
+    wanted = [name for name in names if name in held]
+    for name in wanted:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+    if wanted:
+        files.get([f"{root}/{name}" for name in wanted], [str(target / name) for name in wanted])
 
 
-def upload(directory: Path, address: str | os.PathLike[str]) -> None:
-    """Copies a checkpoint to an address, its manifest at the end.
-
-    Raises:
-        UsageError: something else is there.
-    """
-    target = path(address)
-    if target.exists():
-        if not (target / manifest.NAME).exists():
-            raise UsageError(
-                f"{os.fspath(address)!r} exists and is not a checkpoint, so it is not overwritten; "
-                "choose a new address, or delete it."
-            )
-        target.rmtree()
-    _copy(directory, target, but=manifest.NAME)
-    (target / manifest.NAME).write_bytes((directory / manifest.NAME).read_bytes())
+def upload(source: Path, target: Any) -> None:
+    """Copies all files of a local folder below `target`."""
+    files, root = _opened(target)
+    names = [p.relative_to(source).as_posix() for p in source.rglob("*") if p.is_file()]
+    files.put([str(source / name) for name in names], [f"{root}/{name}" for name in names])
 
 
-def _copy(source: Any, target: Any, but: str | None = None) -> None:
-    """Copies files and folders below `source` into `target`."""
-    target.mkdir(parents=True, exist_ok=True)
-    for part in source.iterdir():
-        if part.is_dir():
-            _copy(part, target / part.name)
-        elif part.name != but:
-            (target / part.name).write_bytes(part.read_bytes())
+def remove(directory: Any) -> None:
+    """Deletes everything below an address; where nothing is, nothing happens."""
+    files, root = _opened(directory)
+    if names := list(files.find(root)):
+        files.rm(names)
+
+
+def trouble(error: BaseException) -> str | None:
+    """Why a bucket could not be reached, in words for the user; None if the reason is another."""
+    libraries = ("aiohttp", "gcsfs", "google", "requests")
+    if type(error).__module__.partition(".")[0] in libraries or "Forbidden" in str(error):
+        return " ".join(f"{str(error) or type(error).__name__}".split())
+    return None
+
+
+def _opened(address: Any) -> tuple[Any, str]:
+    """The file system of an address and the name of its place there."""
+    from fsspec.core import url_to_fs
+
+    files, name = url_to_fs(str(address))
+    return files, name.rstrip("/")

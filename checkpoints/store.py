@@ -9,11 +9,13 @@ Orbax alone lets some flipped bits through; the manifest does not. A run keeps i
 `run/steps/00000120`.
 """
 
+import json
 import logging
 import os
 import re
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,7 @@ from zoo.errors import UsageError
 
 _CARD, _ARRAYS, _STEPS = "card.json", "arrays", "steps"
 _LEFTOVER = re.compile(r"\.\d{8,}\.(old|replaced|.+\.partial)")  # of a save or a deletion
+_CONTENT = "v-"  # folders in which a checkpoint of a bucket has its files, see `manifest`
 
 
 def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: Card) -> Path | Any:
@@ -74,14 +77,47 @@ def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: 
 def _save_remotely(
     address: str | os.PathLike[str], variables: Mapping[str, Any], card: Card
 ) -> Any:
-    if jax.process_count() > 1:
-        raise UsageError(
-            f"Several processes cannot save to {os.fspath(address)!r} together; save to a directory"
-            " that they share, and copy it."
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        remote.upload(save(Path(folder) / "checkpoint", variables, card), address)
-    return paths.path(address)
+    """Writes the files into a folder of their own, then the manifest that makes them count."""
+    target = paths.path(address)
+    content = f"{_CONTENT}{_agreed_number():08x}"
+    try:
+        _refuse_other_content(target)
+        text = _write_remotely(target, content, variables, card)
+        if _is_first_process():
+            (target / manifest.NAME).write_text(text)
+            _remove_content(target, but=content)
+    except Exception as error:
+        _explain(target, error)
+        raise
+    _wait_for_all("checkpoint published")
+    return target
+
+
+def _write_remotely(target: Any, content: str, variables: Mapping[str, Any], card: Card) -> str:
+    """Writes a checkpoint but for its manifest, which is returned.
+
+    A process alone uploads what it has hashed on its disk. Several have no disk in common, and each
+    sends its part of the arrays itself.
+    """
+    if jax.process_count() == 1:
+        with tempfile.TemporaryDirectory() as folder:
+            _write_arrays(Path(folder) / content / _ARRAYS, variables)
+            (Path(folder) / content / _CARD).write_text(card.to_json(), encoding="utf-8")
+            remote.upload(Path(folder) / content, target / content)
+            return manifest.text_of(Path(folder) / content, describe(variables), content)
+    _write_arrays(target / content / _ARRAYS, variables)
+    _wait_for_all("arrays written")
+    if not _is_first_process():
+        return ""
+    (target / content / _CARD).write_text(card.to_json())
+    return manifest.text_of(target / content, describe(variables), content)
+
+
+def _remove_content(target: Any, but: str | None = None) -> None:
+    """Deletes what earlier saves, whole or killed, have left in an address."""
+    for folder in target.iterdir():
+        if folder.name.startswith(_CONTENT) and folder.name != but:
+            remote.remove(folder)
 
 
 def restore(
@@ -98,8 +134,12 @@ def restore(
     Raises:
         UsageError: the checkpoint is damaged, or holds another tree; the whole diff is shown.
     """
-    directory = atomic.located(directory)
-    stored = manifest.verify(directory)["leaves"]
+    place = atomic.located(directory)
+    if paths.is_remote(place):
+        with _copy(place) as copy:
+            return restore(copy, abstract, host=host)
+    found = manifest.verify(place)
+    stored, content = found["leaves"], manifest.place(place, found)
     groups = {name: tree for name, tree in abstract.items() if jax.tree.leaves(tree)}
     held = sorted({_group(path) for path in stored})
     if absent := [name for name in groups if name not in held]:
@@ -112,7 +152,7 @@ def restore(
             f"The checkpoint {str(directory)!r} is of another model; {len(lines)} leaves do not "
             "match:\n  " + "\n  ".join(lines)
         )
-    return {**abstract, **_read_arrays(directory / _ARRAYS, groups, host)}
+    return {**abstract, **_read_arrays(content / _ARRAYS, groups, host)}
 
 
 def read_card(directory: str | os.PathLike[str]) -> Card:
@@ -121,9 +161,9 @@ def read_card(directory: str | os.PathLike[str]) -> Card:
     Raises:
         UsageError: the directory is no checkpoint, or its card is damaged.
     """
-    directory = atomic.located(directory)
-    manifest.verify(directory, only=_CARD)
-    return Card.from_json((directory / _CARD).read_text(encoding="utf-8"))
+    place = atomic.located(directory)
+    content = manifest.place(place, manifest.verify(place, only=_CARD))
+    return Card.from_json((content / _CARD).read_text(encoding="utf-8"))
 
 
 def rewrite_card(directory: str | os.PathLike[str], card: Card) -> None:
@@ -153,7 +193,26 @@ def verify(directory: str | os.PathLike[str]) -> None:
     Raises:
         UsageError: no checkpoint, or a file that is missing, cut short or changed; it is named.
     """
-    manifest.verify(atomic.located(directory))
+    place = atomic.located(directory)
+    if paths.is_remote(place):
+        with _copy(place) as copy:
+            return verify(copy)
+    manifest.verify(place)
+    return None
+
+
+@contextmanager
+def _copy(address: Any) -> Iterator[Path]:
+    """What a checkpoint in a bucket has, in a directory of this machine, and nothing besides."""
+    found = manifest.read(address)
+    with tempfile.TemporaryDirectory() as folder:
+        content = manifest.place(Path(folder), found)
+        remote.download(manifest.place(address, found), found["files"], content)
+        (Path(folder) / manifest.NAME).write_text(json.dumps(found), encoding="utf-8")
+        try:
+            yield Path(folder)
+        except UsageError as error:
+            raise UsageError(str(error).replace(folder, str(address))) from error
 
 
 def is_checkpoint(directory: str | os.PathLike[str]) -> bool:
@@ -161,19 +220,19 @@ def is_checkpoint(directory: str | os.PathLike[str]) -> bool:
     return (atomic.located(directory) / manifest.NAME).is_file()
 
 
-def step_path(run: str | os.PathLike[str], step: int) -> Path:
+def step_path(run: str | os.PathLike[str], step: int) -> Path | Any:
     """Where the checkpoint of a step of a run lies."""
-    return Path(run) / _STEPS / f"{step:08d}"
+    return paths.path(run) / _STEPS / f"{step:08d}"
 
 
-def steps(run: str | os.PathLike[str]) -> list[tuple[int, Path]]:
+def steps(run: str | os.PathLike[str]) -> list[tuple[int, Path | Any]]:
     """Steps and paths of the checkpoints of a run, oldest first, complete or not."""
-    folder = Path(run) / _STEPS
-    paths = folder.iterdir() if folder.is_dir() else ()
-    return sorted((int(path.name), path) for path in paths if path.name.isdecimal())
+    folder = paths.path(run) / _STEPS
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted((int(path.name), path) for path in found if path.name.isdecimal())
 
 
-def best(run: str | os.PathLike[str]) -> Path | None:
+def best(run: str | os.PathLike[str]) -> Path | Any | None:
     """The complete checkpoint of a run whose card has the highest "top1", or None.
 
     Of equal ones the lowest "loss" counts, then the newest. Checkpoints that were saved without an
@@ -183,7 +242,7 @@ def best(run: str | os.PathLike[str]) -> Path | None:
     return max(ranked, key=lambda pair: (pair[0], pair[1].name))[1] if ranked else None
 
 
-def latest(run: str | os.PathLike[str]) -> Path | None:
+def latest(run: str | os.PathLike[str]) -> Path | Any | None:
     """The newest complete checkpoint of a run, or None; whether it is intact, `verify` tells."""
     complete = (path for _, path in reversed(steps(run)) if manifest.is_complete(path))
     return next(complete, None)
@@ -200,8 +259,15 @@ def keep(run: str | os.PathLike[str], n: int) -> None:
     ours = [path for step, path in steps(run) if path == step_path(run, step)]
     complete = [path for path in ours if manifest.is_complete(path)]
     spared = {*complete[-n:], best(run)}
-    for path in complete:
-        if path not in spared and manifest.holds_nothing_else(path):
+    outdated = [path for path in complete if path not in spared]
+    if paths.is_remote(run):
+        killed = [path for path in ours if not (path / manifest.NAME).exists()]
+        for path in (*outdated, *killed):
+            (path / manifest.NAME).unlink(missing_ok=True)
+            _remove_content(path)
+        return
+    for path in outdated:
+        if manifest.holds_nothing_else(path):
             # Renamed first: a checkpoint that is half deleted must not look like one.
             path.rename(path.with_name(f".{path.name}.old"))
     for leftover in (Path(run) / _STEPS).glob(".*"):
@@ -209,7 +275,7 @@ def keep(run: str | os.PathLike[str], n: int) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _rank(checkpoint: Path) -> tuple[float, float] | None:
+def _rank(checkpoint: Path | Any) -> tuple[float, float] | None:
     """By what a checkpoint is the best of its run; None if it does not take part."""
     try:
         return read_card(checkpoint).rank if manifest.is_complete(checkpoint) else None
@@ -228,7 +294,7 @@ def _write(partial: Path, variables: Mapping[str, Any], card: Card) -> None:
         manifest.write(partial, describe(variables))
 
 
-def _write_arrays(path: Path, variables: Mapping[str, Any]) -> None:
+def _write_arrays(path: Path | Any, variables: Mapping[str, Any]) -> None:
     from orbax.checkpoint import v1 as ocp
 
     # Orbax does not take trees without leaves.
@@ -308,16 +374,20 @@ def _quiet() -> Iterator[None]:
         logger.disabled = before
 
 
-def _explain(target: Path, error: Exception) -> None:
+def _explain(target: Path | Any, error: Exception) -> None:
     """Raises a `UsageError` instead of an error that the user can mend."""
     if trouble := atomic.trouble(error):
         raise UsageError(f"Could not save the checkpoint {str(target)!r}: {trouble}.") from error
 
 
-def _refuse_other_content(target: Path) -> None:
+def _refuse_other_content(target: Path | Any) -> None:
     if is_checkpoint(target) or not target.exists():
         return
-    if not target.is_dir() or any(target.iterdir()):
+    if paths.is_remote(target):
+        is_other = not all(path.name.startswith(_CONTENT) for path in target.iterdir())
+    else:
+        is_other = not target.is_dir() or any(target.iterdir())
+    if is_other:
         raise UsageError(
             f"{str(target)!r} exists and is not a checkpoint, so it is not overwritten; choose a "
             "new directory."
@@ -331,9 +401,17 @@ def _is_first_process() -> bool:
 def _writer() -> str:
     if jax.process_count() == 1:
         return atomic.this_process()
-    from jax.experimental import multihost_utils
+    return f"together.{_agreed_number()}"
 
-    return f"together.{multihost_utils.broadcast_one_to_all(np.int32(os.getpid()))}"
+
+def _agreed_number() -> int:
+    """A random number below 2**31, the same in all processes that save together."""
+    number = np.int32(uuid.uuid4().int % 2**31)
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        number = multihost_utils.broadcast_one_to_all(number)
+    return int(number)
 
 
 def _wait_for_all(what: str) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from tests.checkpoints.gcs_server import running_bucket
 from tests.golden import fill
 
 HEADS = ("fc.", "head.fc.")
@@ -66,3 +67,19 @@ def golden(golden_tensors):
         return save(tensors), *rest
 
     return read
+
+
+@pytest.fixture(scope="session")
+def bucket_server():
+    """One for all tests: the clients in this process keep the address that they first see."""
+    with running_bucket() as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(bucket_server, monkeypatch):
+    """An empty bucket behind `gs://zoo`, also for processes that a test starts."""
+    bucket_server.clear()
+    for name, value in bucket_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return bucket_server

@@ -7,35 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
-from etils.epath import backend
-from fsspec.implementations.memory import MemoryFileSystem
 
 import checkpoints
 import zoo
-from checkpoints import paths
+from checkpoints import paths, store
+from tests.checkpoints.gcs_server import Refusal
 from zoo.errors import UsageError
-
-
-class Bucket(MemoryFileSystem):
-    """What `gs://` addresses name here: files in memory."""
-
-    cachable = False
-
-    def __init__(self):
-        super().__init__()
-        self.store, self.pseudo_dirs = {}, [""]
-
-    @classmethod
-    def _strip_protocol(cls, path):
-        return super()._strip_protocol(str(path).removeprefix("gs:/"))
-
-
-@pytest.fixture
-def bucket(monkeypatch):
-    """A fresh, empty bucket behind `gs://`."""
-    files = Bucket()
-    monkeypatch.setattr(backend.fsspec_backend, "fs", lambda _: files)
-    return files
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +30,7 @@ def test_what_is_saved_there_is_loaded_from_there(bucket, variables, card):
     address = checkpoints.save("gs://zoo/run/best", variables, card)
     assert isinstance(address, epath.Path)
     assert str(address) == "gs://zoo/run/best"
-    assert "/zoo/run/best/manifest.json" in bucket.store
+    assert "run/best/manifest.json" in bucket.objects
     for form in ("gs://zoo/run/best", address):
         loaded = checkpoints.load(form, num_classes=4)
         assert loaded.card.overrides == card.overrides
@@ -63,20 +40,51 @@ def test_what_is_saved_there_is_loaded_from_there(bucket, variables, card):
 
 def test_an_earlier_checkpoint_is_replaced(bucket, variables, card):
     checkpoints.save("gs://zoo/a", variables, card)
-    (epath.Path("gs://zoo/a") / "left.over").write_bytes(b"x")
+    (epath.Path("gs://zoo/a") / "notes.txt").write_bytes(b"x")
     doubled = jax.tree.map(lambda x: 2 * x, variables)
     checkpoints.save("gs://zoo/a", doubled, replace(card, license="mit"))
     loaded = checkpoints.load("gs://zoo/a")
     assert loaded.card.license == "mit"
     assert_same(loaded.variables, doubled)
-    assert "/zoo/a/left.over" not in bucket.store
+    assert "a/notes.txt" in bucket.objects
+    assert len({name.split("/")[1] for name in bucket.objects}) == 3  # notes, manifest, content
+
+
+@pytest.mark.parametrize("last", ["arrays/params/d/", "card.json", "manifest.json"])
+def test_a_save_that_breaks_off_leaves_what_was_there(bucket, variables, card, last):
+    checkpoints.save("gs://zoo/a", variables, card)
+
+    def refuse(name):
+        if last in name:
+            raise Refusal(403, "no more")
+
+    bucket.before_write = refuse
+    with pytest.raises(UsageError, match=r"Could not save .*'gs://zoo/a': .*no more"):
+        checkpoints.save("gs://zoo/a", jax.tree.map(lambda x: 2 * x, variables), card)
+    bucket.before_write = lambda name: None
+    assert_same(checkpoints.load("gs://zoo/a").variables, variables)
+    checkpoints.save("gs://zoo/a", jax.tree.map(lambda x: 3 * x, variables), card)
+    assert len({name.split("/")[1] for name in bucket.objects}) == 2
+
+
+def test_of_the_checkpoints_of_a_run_the_newest_and_the_best_are_kept(bucket, variables, card):
+    for step, top1 in ((5, 0.9), (6, 0.2), (7, 0.3), (8, 0.4)):
+        evaluated = replace(card, metrics={"top1": top1, "loss": 1.0})
+        checkpoints.save(store.step_path("gs://zoo/run", step), variables, evaluated)
+    del bucket.objects["run/steps/00000007/manifest.json"]
+    store.keep("gs://zoo/run", 2)
+    assert [step for step, _ in store.steps("gs://zoo/run")] == [5, 6, 8]
+    store.keep("gs://zoo/run", 1)
+    assert [step for step, _ in store.steps("gs://zoo/run")] == [5, 8]
+    assert store.latest("gs://zoo/run").name == "00000008"
+    store.verify(store.latest("gs://zoo/run"))
 
 
 def test_what_holds_something_else_is_not_overwritten(bucket, variables, card):
     (epath.Path("gs://zoo/photos") / "cat.png").write_bytes(b"x")
     with pytest.raises(UsageError, match="'gs://zoo/photos' exists and is not a checkpoint"):
         checkpoints.save("gs://zoo/photos", variables, card)
-    assert list(bucket.store) == ["/zoo/photos/cat.png"]
+    assert list(bucket.objects) == ["photos/cat.png"]
 
 
 def test_steps_of_a_run(bucket, variables, card):
@@ -94,16 +102,16 @@ def test_steps_of_a_run(bucket, variables, card):
     assert best.variables["params"]["head"]["bias"][0] == 5
     with pytest.raises(UsageError, match="has no checkpoint of step 6; it has 5, 40"):
         bias(step=6)
-    del bucket.store["/zoo/run/steps/00000040/manifest.json"]  # an interrupted upload
+    del bucket.objects["run/steps/00000040/manifest.json"]  # an interrupted upload
     assert bias() == 5
 
 
 def test_damage_on_the_way_is_found(bucket, variables, card):
     checkpoints.save("gs://zoo/a", variables, card)
-    path = next(p for p in bucket.store if "/arrays/params/d/" in p)
-    file = epath.Path(f"gs:/{path}")
+    path = next(p for p in bucket.objects if "/arrays/params/d/" in p)
+    file = epath.Path(f"gs://zoo/{path}")
     file.write_bytes(b"!" + file.read_bytes()[1:])
-    with pytest.raises(UsageError, match="is damaged"):
+    with pytest.raises(UsageError, match="The checkpoint 'gs://zoo/a' is damaged: arrays/"):
         checkpoints.load("gs://zoo/a")
 
 

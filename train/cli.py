@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import importlib
 import json
 import logging
@@ -37,12 +38,16 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
+    status = 128 + signal.SIGPIPE
     try:
         status = dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads the output, such as `head`, has seen enough
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise
+        # Whoever reads the output, such as `head`, has seen enough, or the terminal was closed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return 128 + signal.SIGPIPE if error.errno == errno.EPIPE else status
     return status
 
 
@@ -213,7 +218,8 @@ def _news_of(package: str) -> Iterator[None]:
 
 
 def _complain(name: str, message: str, status: int) -> int:
-    print(f"zoo {name}: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        print(f"zoo {name}: {message}", file=sys.stderr)
     return status
 
 

@@ -20,7 +20,7 @@ from train.data import Dataset, train_batches
 from train.loggers import Logger, loggers, require_libraries
 from train.losses import example_loss
 from train.metrics import evaluate
-from train.optimizer import learning_rate, make_optimizer, make_schedule
+from train.optimizer import check_rates, learning_rate, make_optimizer, make_schedule
 from train.parallel import AXIS, data_mesh, parallelize, replicate
 from train.report import Clock, MetricsLog, Reporter, Row, plot_curves
 from train.rundir import owned
@@ -85,6 +85,7 @@ def fit(config: Config, reporter: Reporter | None = None) -> Result:
     if training.skipped or evaluation.skipped:
         reporter.say(f"broken images left out: {training.skipped + evaluation.skipped}")
     start = setup.load_model(config, training)
+    check_rates(config.optimization, start.variables["params"])
     with owned(config, reporter.say) as (directory, require_ours):
         make_run = functools.partial(
             *(Run, config, start, (training, evaluation), directory, require_ours, reporter)

@@ -1,5 +1,6 @@
 """From a config to an optax transformation and the schedule it follows."""
 
+import difflib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import optax
 import optax.contrib
 
 from train.config import OptimizerConfig
+from zoo.errors import UsageError
 
 STEPS = (0.4, 0.7, 0.9)  # shares of a run after which "steps" lowers the rate
 FACTOR = 0.2  # by which "steps" and "plateau" lower it
@@ -61,11 +63,33 @@ def learning_rate(schedule: optax.Schedule, step: int, opt_state: Any) -> float:
     return float(np.asarray(schedule(step))) * scale
 
 
+def check_rates(config: OptimizerConfig, params: Any) -> None:
+    """Refuses rates of their own for parameters that there are not.
+
+    Raises:
+        UsageError: a word of `config.rates` stands in no path; the closest are shown.
+    """
+    paths = [_path(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    for word in config.rates:
+        if not any(word in path for path in paths):
+            parts = {part: path for path in paths for part in (*path.split("/"), path)}
+            near = difflib.get_close_matches(word, parts, n=3, cutoff=0.5)
+            shown = list(dict.fromkeys(parts[part] for part in near)) or paths[:3]
+            raise UsageError(
+                f"`rates` wants a word that stands in the path of a parameter, got {word!r}; such "
+                f"paths are {', '.join(map(repr, shown))}"
+            )
+
+
+def _path(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
 def _own_rates(config: OptimizerConfig) -> optax.GradientTransformation:
     """Scales updates to the rates of `config.rates`; the first word in a path counts."""
 
     def scaled(path: Any, update: Any) -> Any:
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        name = _path(path)
         own = (rate for word, rate in config.rates.items() if word in name)
         return update * (next(own, config.learning_rate) / config.learning_rate)
 

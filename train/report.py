@@ -1,6 +1,7 @@
 """What a run leaves behind and shows: metrics.jsonl, metrics.csv, curves.png, a progress bar."""
 
 import csv
+import errno
 import io
 import json
 import math
@@ -115,7 +116,18 @@ class Reporter:
     def say(self, text: str) -> None:
         """One line of news."""
         if self.console:
-            self.console.print(text, highlight=False)
+            with self._until_the_terminal_closes():
+                self.console.print(text, highlight=False)
+
+    @contextmanager
+    def _until_the_terminal_closes(self) -> Iterator[None]:
+        """Falls silent for good once the terminal is gone, which is no reason to lose a run."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            self.console = self._progress = None
 
     @contextmanager
     def steps(self, start: int, total: int) -> Iterator[None]:
@@ -127,10 +139,16 @@ class Reporter:
             *(BarColumn(bar_width=16), MofNCompleteColumn(), TimeRemainingColumn()),
             TextColumn("{task.fields[news]}"),
         )
-        with Progress(*columns, console=self.console) as self._progress:
-            self._progress.add_task("", total=total, completed=start, news="compiling ...")
+        self._progress = Progress(*columns, console=self.console)
+        self._progress.add_task("", total=total, completed=start, news="compiling ...")
+        self._progress.start()
+        try:
             yield
-        self._progress = None
+        finally:
+            if self._progress is not None:
+                with self._until_the_terminal_closes():
+                    self._progress.stop()
+            self._progress = None
 
     def advance(self, step: int, row: Row | None = None) -> None:
         """Moves the bar; a row's figures are shown beside it."""

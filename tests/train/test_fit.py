@@ -76,17 +76,17 @@ def test_a_run_directory_loads_as_weights(whole):
     assert again == pytest.approx(whole.metrics)
 
 
-@pytest.mark.parametrize("stop", [3, 5])
-def test_a_stopped_and_resumed_run_ends_in_the_same_bits(whole, stop, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("stop", "name"), [(3, "SIGHUP"), (5, "SIGUSR1")])
+def test_a_stopped_and_resumed_run_ends_in_the_same_bits(whole, stop, name, tmp_path, monkeypatch):
     take = train.loop.Run._row
 
     def stop_here(run, *arguments):
         if run.progress.step == stop:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), getattr(signal, name))
         return take(run, *arguments)
 
     monkeypatch.setattr(train.loop.Run, "_row", stop_here)
-    with pytest.raises(train.Interrupted, match=f"SIGTERM: saved step {stop} in .*--resume"):
+    with pytest.raises(train.Interrupted, match=f"{name}: saved step {stop} in .*--resume"):
         train.fit(config(tmp_path / "run"))
     monkeypatch.undo()
     resumed = train.fit(config(tmp_path / "run", resume=True))
@@ -178,14 +178,40 @@ def test_steps_and_epochs_exclude_each_other():
     ("changes", "words"),
     [
         ({"seed": -1}, "`seed` must be at least 0"),
+        ({"ema": math.nan}, "`ema` must be at least 0 and below 1, got nan"),
+        ({"steps": None, "epochs": math.inf}, "`epochs` must be positive and finite, got inf"),
+        ({"save_every": 0}, "`save_every` must be positive and finite, got 0"),
         ({"ema": 2.0}, "`ema` must be at least 0 and below 1, got 2.0"),
         ({"optimization": train.OptimizerConfig(warmup=3.0)}, "`warmup` must be at least 0"),
         ({"optimization": train.OptimizerConfig(label_smoothing=1.0)}, "`label_smoothing` must"),
+        *(
+            (
+                {"optimization": train.OptimizerConfig(**{name: value})},
+                f"`{name}` must be .*{value}",
+            )
+            for name, values in {
+                "learning_rate": (0.0, -1.0, math.nan, math.inf),
+                "clip_norm": (0.0, -1.0, math.nan, math.inf),
+                "weight_decay": (-1.0, math.nan, math.inf),
+                "warmup": (-0.1, math.nan),
+                "label_smoothing": (math.nan,),
+                "patience": (0,),
+            }.items()
+            for value in values
+        ),
+        ({"optimization": train.OptimizerConfig(rates={"a": math.nan})}, r"`rates\['a'\]` must be"),
     ],
 )
 def test_values_out_of_range_are_refused(changes, words):
     with pytest.raises(zoo.UsageError, match=words):
         dataclasses.replace(BASE, **changes)
+
+
+def test_rates_of_parameters_that_do_not_exist_are_refused_with_the_closest(tmp_path):
+    wrong = dataclasses.replace(BASE.optimization, rates={"head": 1e-3, "stem/cnov": 1e-3})
+    with pytest.raises(zoo.UsageError, match=r"`rates`.*'stem/cnov'.*'stem/conv/kernel'"):
+        train.fit(config(tmp_path / "run", optimization=wrong))
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_longest_warmup_leaves_a_step_to_decay():

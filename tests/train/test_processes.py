@@ -1,8 +1,12 @@
 """Real processes: killed, interrupted, and started beside files that carry our names."""
 
 import json
+import os
+import pty
+import select
 import shutil
 import signal
+import sys
 import time
 
 import jax
@@ -11,6 +15,7 @@ import pytest
 
 import checkpoints
 from tests.checkpoints.hub_server import running_hub
+from tests.train.conftest import ROOT
 
 RUN = [
     *("train", "--model", "resnet8", "--dataset", "zoo_digits", "--steps", "150"),
@@ -52,7 +57,15 @@ def test_a_killed_run_resumes_to_the_same_bits(zoo_process, tmp_path):
     assert rows[0] == rows[1]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR1, 138, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_saves_first_and_says_so(zoo_process, tmp_path, number, status):
     process = zoo_process(*RUN, "--steps", "5000", "--save-every", "5000", "--out", "run")
     wait_for_rows(tmp_path / "run", 3, process)
@@ -62,6 +75,22 @@ def test_a_signal_saves_first_and_says_so(zoo_process, tmp_path, number, status)
     assert f"{number.name}: saved step" in err
     assert "continue it with --resume" in err
     assert "Traceback" not in err
+    assert checkpoints.load(tmp_path / "run").card.source["examples"] >= 3 * 16
+
+
+@pytest.mark.slow
+def test_a_terminal_that_closes_ends_no_run_unsaved(tmp_path):
+    pid, terminal = pty.fork()  # the child leads a session of its own
+    if pid == 0:
+        out = ("--steps", "5000", "--save-every", "5000", "--out", str(tmp_path / "run"))
+        os.environ |= {"PYTHONPATH": str(ROOT), "TERM": "xterm"}
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "train.cli", *RUN, *out])
+    log = tmp_path / "run/metrics.jsonl"
+    while not log.exists() or log.read_text().count("\n") < 3:
+        if select.select([terminal], [], [], 0.05)[0]:
+            os.read(terminal, 65536)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 129
     assert checkpoints.load(tmp_path / "run").card.source["examples"] >= 3 * 16
 
 

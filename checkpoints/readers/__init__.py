@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from checkpoints.readers import archive, keras, safetensors, shards, torch, wrappers
+from checkpoints.readers.text import printable
 from checkpoints.readers.wrappers import Contents
 from zoo.errors import UsageError
 
@@ -63,7 +64,7 @@ def _raw(path: Path) -> Contents:
     except UsageError as error:
         raise UsageError(f"{str(path)!r}: {error}") from error
     except Exception as error:  # parsers of damaged files raise whatever they meet
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")[:300]
+        reason = printable(str(error) or type(error).__name__).rstrip(".")
         raise UsageError(f"{str(path)!r} is no {name} file or is damaged: {reason}.") from error
     if not contents.tensors:
         raise UsageError(f"{str(path)!r} holds no tensors.")

@@ -125,8 +125,9 @@ class _Machine:
         elif name in _CONSTANTS:
             self.stack.append(_CONSTANTS[name])
         elif name in _EMPTY:
-            self.take(_ENTRY)
-            self.stack.append(_EMPTY[name]())
+            value = _EMPTY[name]()
+            self.take(sys.getsizeof(value) + _ENTRY)
+            self.stack.append(value)
         elif name in _TUPLES:
             self._tuple(_TUPLES[name])
         elif name in ("PROTO", "FRAME"):

@@ -28,20 +28,19 @@ def read(path: Path, read_part: Callable[[Path], Contents]) -> Contents:
         UsageError: the list is damaged, a part is missing or lies elsewhere, or a part holds
             other tensors than the list says.
     """
-    places = _places(path)
     tensors: dict[str, Any] = {}
-    for part in dict.fromkeys(places.values()):
+    parts = _parts(path)
+    for part, listed in parts.items():
         if not (path.parent / part).exists():
             raise UsageError(f"{str(path)!r} lists {part!r}, which is not beside it; fetch it too.")
         found = read_part(path.parent / part).tensors
-        listed = {name for name, place in places.items() if place == part}
         if differing := sorted(listed ^ set(found)):
             raise UsageError(
                 f"{str(path)!r} and {part!r} do not belong together: only one of them has "
                 f"{differing[0][:200]!r}."
             )
         tensors |= found
-    return Contents(tensors, (f"joined {len(set(places.values()))} files",))
+    return Contents(tensors, (f"joined {len(parts)} files",))
 
 
 def refuse_part(path: Path) -> None:
@@ -57,8 +56,8 @@ def refuse_part(path: Path) -> None:
             raise UsageError(f"{str(path)!r} is one part of several; give {str(whole)!r}.")
 
 
-def _places(path: Path) -> dict[str, str]:
-    """The file of every tensor."""
+def _parts(path: Path) -> dict[str, set[str]]:
+    """Names of files with the names of their tensors."""
     size = path.stat().st_size
     if size > _LONGEST:
         raise UsageError(f"{str(path)!r} has {size:,} bytes, which no list of parts needs.")
@@ -70,7 +69,10 @@ def _places(path: Path) -> dict[str, str]:
         raise UsageError(f"{str(path)!r}: {error}") from error
     except Exception as error:  # whatever a damaged list holds
         raise UsageError(f"{str(path)!r} is no list of parts or is damaged: {error!r}.") from error
-    for part in dict.fromkeys(places.values()):
+    parts: dict[str, set[str]] = {}
+    for name, part in places.items():
+        parts.setdefault(part, set()).add(name)
+    for part in parts:
         if part != Path(part).name or "\\" in part or part in (".", "..", path.name):
             raise UsageError(f"{str(path)!r} lists {part[:200]!r}, which is no file beside it.")
-    return places
+    return parts

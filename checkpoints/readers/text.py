@@ -1,4 +1,4 @@
-"""JSON that comes with weights: read where it is short for its file, and says everything once."""
+"""Text that comes with weights, where it is short and says everything once; and how to show it."""
 
 import json
 from typing import Any
@@ -36,3 +36,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise UsageError(f"its description has {twice[:100]!r} twice.")
     return found
+
+
+def printable(text: str, most: int = 300) -> str:
+    """A text of a file on one line, cut short, without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:most])

@@ -7,6 +7,7 @@ A part of names that all have is taken off whatever it is called: no network of 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from checkpoints.readers.text import printable
 from zoo.errors import UsageError
 
 # Weights, in the order of preference: averaged ones are what papers report.
@@ -183,7 +184,7 @@ def _name(key: Any) -> str:
 
 def _some(keys: Iterable[Any], most: int = 20) -> str:
     """The first of many keys, each cut short."""
-    words = [str(key)[:80] for key in keys]
+    words = [printable(str(key), 80) for key in keys]
     more = [f"and {len(words) - most} more"] if len(words) > most else []
     return ", ".join(words[:most] + more)
 
@@ -194,4 +195,4 @@ def _words(value: Any) -> str:
     inside = [
         f"{k} ({_some(v, 5)})" if isinstance(v, Mapping) and v else k for k, v in value.items()
     ]
-    return f"the keys {_some(inside)}" if value else "nothing"
+    return printable(f"the keys {_some(inside)}", 400) if value else "nothing"

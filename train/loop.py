@@ -13,7 +13,7 @@ import optax
 
 from checkpoints import store
 from train import config as configs
-from train import divergence, hosts, saved, setup, signals
+from train import divergence, hosts, recorded, saved, setup, signals
 from train.augment import Augment
 from train.config import Config
 from train.data import Dataset, train_batches
@@ -48,6 +48,14 @@ class Result(NamedTuple):
     directory: Path
 
 
+class Data(NamedTuple):
+    """What is trained on, what is evaluated on, and what `train.recorded` says of both."""
+
+    training: Dataset
+    evaluation: Dataset
+    facts: dict[str, Any]
+
+
 class Beginning(NamedTuple):
     """Where a run begins or goes on.
 
@@ -71,8 +79,8 @@ class Beginning(NamedTuple):
 def fit(config: Config, reporter: Reporter | None = None) -> Result:
     """Trains a model as `config` says and leaves everything in the run directory.
 
-    The directory holds config.json, metrics.jsonl, metrics.csv, curves.png and, under steps/, the
-    newest checkpoints and the best one. A run that was killed at any moment and is started again
+    The directory holds config.json, data.json, metrics.jsonl, metrics.csv, curves.png and, under
+    steps/, the newest checkpoints and the best one. A run that was killed at any moment and is started again
     with `resume=True` ends in the same bits as one that was not.
 
     Raises:
@@ -86,10 +94,9 @@ def fit(config: Config, reporter: Reporter | None = None) -> Result:
         reporter.say(f"broken images left out: {training.skipped + evaluation.skipped}")
     start = setup.load_model(config, training)
     check_rates(config.optimization, start.variables["params"])
-    with owned(config, reporter.say) as (directory, require_ours):
-        make_run = functools.partial(
-            *(Run, config, start, (training, evaluation), directory, require_ours, reporter)
-        )
+    data = Data(training, evaluation, recorded.facts(training, evaluation))
+    with owned(config, data.facts, reporter.say) as (directory, require_ours):
+        make_run = functools.partial(Run, config, start, data, directory, require_ours, reporter)
         try:
             while (result := _to_the_end(make_run)) is None:
                 pass
@@ -118,13 +125,13 @@ class Run:
         self,
         config: Config,
         start: setup.Start,
-        data: tuple[Dataset, Dataset],
+        data: Data,
         directory: Path | Any,
         require_ours: Callable[[], None],
         reporter: Reporter,
     ):
         self.config, self.start = config, start
-        self.training, self.evaluation = data
+        self.training, self.evaluation = data.training, data.evaluation
         self.directory, self.require_ours, self.reporter = directory, require_ours, reporter
         self.mesh = data_mesh()
         begun = self._resumed() or self._beginning()
@@ -136,6 +143,7 @@ class Run:
         self.step = self._compile(begun.optimizer)
         if hosts.is_first():
             configs.save(config, directory / "config.json")
+            recorded.record(directory, data.facts)
         self.log = MetricsLog(directory, self.progress.step, writes=hosts.is_first())
         self.batches = train_batches(
             self.training,

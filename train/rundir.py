@@ -2,13 +2,13 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from checkpoints import paths
 from train import config as configs
-from train import divergence, hosts, owner
+from train import divergence, hosts, owner, recorded
 from train.config import Config
 from train.owner import Owner
 from zoo.errors import UsageError
@@ -16,9 +16,14 @@ from zoo.errors import UsageError
 
 @contextlib.contextmanager
 def owned(
-    config: Config, say: Callable[[str], None]
+    config: Config, facts: Mapping[str, Any], say: Callable[[str], None]
 ) -> Iterator[tuple[Path | Any, Callable[[], None]]]:
     """The `run_directory`, which belongs to this job alone as long as the block lasts.
+
+    Args:
+        config: of the run.
+        facts: what `train.recorded` says of the data; a run goes on with no other.
+        say: is told news.
 
     Yields:
         The directory, and a function that raises `UsageError` once it has been deleted, or has
@@ -30,6 +35,7 @@ def owned(
         directory = run_directory(config, say)
         owners.append(Owner(directory, take_over=config.take_over, say=say))
         check(config, directory, lambda _: None)  # again: a run may have been here in between
+        recorded.check(directory, facts)
         return str(directory)
 
     try:

@@ -174,7 +174,13 @@ def save(
 
 def _check_same_network(saved: Path | Any, card: Card) -> None:
     """What is in a file that the config names may have changed since."""
-    there, here = store.read_card(saved).overrides, card.overrides
+    known = store.read_card(saved)
+    if known.class_names != card.class_names:
+        raise UsageError(
+            f"{saved.parent.parent} was trained for the classes {known.class_names}, and the data "
+            f"now has {card.class_names}; restore it, or choose another `out`"
+        )
+    there, here = known.overrides, card.overrides
     if changed := [n for n in there | here if there.get(n) != here.get(n)]:
         raise UsageError(
             f"{saved.parent.parent} holds a network with another `{changed[0]}`; restore what it "

@@ -51,7 +51,8 @@ def bits(leaf):
 
 def test_the_run_directory_holds_everything(whole):
     names = {path.name for path in whole.directory.iterdir()}
-    assert names == {"config.json", "metrics.jsonl", "metrics.csv", "curves.png", "steps"}
+    logs = {"metrics.jsonl", "metrics.csv", "curves.png"}
+    assert names == {"config.json", "data.json", "steps", *logs}
     lines = (whole.directory / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]

@@ -1,0 +1,107 @@
+"""A run goes on with the data that it began with, or not at all."""
+
+import dataclasses
+import shutil
+
+import pytest
+
+import train
+import zoo
+from train import config as configs
+from train import recorded
+
+
+@pytest.fixture
+def begun(pictures, tmp_path):
+    """A folder of pictures, and a run on it that has not come to its first checkpoint."""
+    folder, run = shutil.copytree(pictures, tmp_path / "pictures"), tmp_path / "run"
+    config = train.Config(
+        model="resnet8", dataset=str(folder), steps=1, batch_size=8, out=str(run), resume=True
+    )
+    run.mkdir()
+    configs.save(config, run / "config.json")
+    recorded.record(run, facts(folder))
+    return config, folder
+
+
+def facts(folder, per_class=None):
+    training = train.load_dataset(folder, "train")
+    if per_class:
+        training = train.few_shot(training, per_class, 0)
+    return recorded.facts(training, train.load_dataset(folder, "test"))
+
+
+def first(folder, label):
+    """A file of the training split."""
+    return next(path for path, k in train.load_dataset(folder, "train").files if k == label)
+
+
+CHANGES = {
+    "a class was renamed": (
+        lambda folder: (folder / "two").rename(folder / "deux"),
+        "training: class 'two' is gone\n  training: class 'deux' is new\n  evaluation: class 'two'",
+    ),
+    "a class was added": (
+        lambda folder: shutil.copytree(folder / "one", folder / "four"),
+        "training: class 'four' is new",
+    ),
+    "an image was added": (
+        lambda folder: shutil.copy(first(folder, 0), first(folder, 0).with_name("copy.png")),
+        "class 'one' had",
+    ),
+    "an image was renamed": (
+        lambda folder: [p.rename(p.with_name(f"x{p.name}")) for p in (folder / "one").iterdir()],
+        "training: class 'one' ",
+    ),
+    "an image was replaced": (
+        lambda folder: shutil.copy(first(folder, 1), first(folder, 0)),
+        "training: class 'one' has 10 files as before, but others: their names or sizes differ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), CHANGES.values(), ids=CHANGES)
+def test_other_data_is_refused_with_the_difference(begun, change, words):
+    config, folder = begun
+    recorded.check(folder.parent / "run", facts(folder))
+    change(folder)
+    with pytest.raises(zoo.UsageError, match="has changed since it began") as refused:
+        train.fit(config)
+    assert words in str(refused.value)
+    assert not (folder.parent / "run" / "steps").exists()
+
+
+def test_a_few_of_each_class_are_told_by_all_the_files(begun):
+    _, folder = begun
+    assert facts(folder, 2)["training"]["classes"] == facts(folder)["training"]["classes"]
+    assert facts(folder, 2)["training"]["examples"] == 6
+
+
+def test_data_sets_without_files_are_told_by_their_numbers(tmp_path):
+    digits = train.load_dataset("zoo_digits", "validation")
+    now = recorded.facts(digits, digits)
+    assert now["training"] == {
+        "of": "zoo_digits:validation",
+        "examples": 360,
+        "classes": dict.fromkeys("0123456789"),
+    }
+    recorded.record(tmp_path, now)
+    recorded.check(tmp_path, now)
+    fewer = recorded.facts(digits, train.few_shot(digits, 2, 0))
+    with pytest.raises(zoo.UsageError, match="evaluation: 360 examples there, 20 here"):
+        recorded.check(tmp_path, fewer)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"training": 3}'])
+def test_a_record_that_cannot_be_read_is_a_sentence(tmp_path, content):
+    (tmp_path / recorded.NAME).write_text(content)
+    digits = train.load_dataset("zoo_digits", "test")
+    with pytest.raises(zoo.UsageError, match="cannot be read"):
+        recorded.check(tmp_path, recorded.facts(digits, digits))
+
+
+def test_a_new_name_of_the_folder_is_a_change_of_the_config(begun):
+    config, folder = begun
+    moved = folder.rename(folder.with_name("elsewhere"))
+    with pytest.raises(zoo.UsageError, match=r"dataset: .*pictures' there, .*elsewhere' here"):
+        train.fit(dataclasses.replace(config, dataset=str(moved)))

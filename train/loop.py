@@ -80,8 +80,8 @@ def fit(config: Config, reporter: Reporter | None = None) -> Result:
     """Trains a model as `config` says and leaves everything in the run directory.
 
     The directory holds config.json, data.json, metrics.jsonl, metrics.csv, curves.png and, under
-    steps/, the newest checkpoints and the best one. A run that was killed at any moment and is started again
-    with `resume=True` ends in the same bits as one that was not.
+    steps/, the newest checkpoints and the best one. A run that was killed at any moment and is
+    started again with `resume=True` ends in the same bits as one that was not.
 
     Raises:
         UsageError: the config cannot be run as it stands, or training diverged.

@@ -22,10 +22,12 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from train.objective import Objective
 from train.parallel import AXIS, check_divisible, data_mesh, lower
 from train.state import TrainState, create_state
 from train.step import make_train_step
 from zoo.errors import UsageError
+from zoo.parameters import Parameters
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 # Without these, libtpu looks for a TPU in the surroundings, complains that there is none, and lets
@@ -113,32 +115,37 @@ def compile_step(
     *,
     how: str = "jit",
     mesh: Mesh | None = None,
-    ema: float | None = None,
+    objective: Objective | None = None,
+    parameters: Parameters | None = None,
+    average: float | None = None,
 ) -> Compiled:
     """Compiles a training step from shapes alone: no weights are made, nothing runs.
 
     Args:
-        model: module called as `model(images, train=True)` on classes.
+        model: module called as `model(inputs, train=True)` on classes.
         optimizer: optax transformation.
         shape: of a batch over all devices: (b, h, w, c) of images, (b, l, c) of sequences.
         how: "jit", "pmap" or "shard_map"; see `train.parallelize`.
         mesh: devices to compile for; default: those of this machine.
-        ema: decay of a moving average of the parameters, or None.
+        objective: as in `train.make_train_step`.
+        parameters: as in `train.make_train_step`.
+        average: as in `train.create_state`.
 
     Raises:
         UsageError: the batch cannot be split, or the step does not fit into a device's memory.
     """
     mesh = mesh or data_mesh()
     check_divisible(shape[0], mesh.size)
-    step = make_train_step(model, optimizer, axis_name=None if how == "jit" else AXIS, ema=ema)
+    method: Any = {"objective": objective, "parameters": parameters}
+    step = make_train_step(model, optimizer, axis_name=None if how == "jit" else AXIS, **method)
 
     def create() -> TrainState:
         key = jax.random.key(0)
         variables: Any = model.init(key, jnp.zeros((1, *shape[1:])), train=False)
-        return create_state(model, variables, optimizer, key=key, ema=ema is not None)
+        return create_state(variables, optimizer, key=key, average=average, **method)
 
     batch = {
-        "image": jax.ShapeDtypeStruct(tuple(shape), jnp.float32),
+        "input": jax.ShapeDtypeStruct(tuple(shape), jnp.float32),
         "label": jax.ShapeDtypeStruct((shape[0],), jnp.int32),
     }
     begun = time.perf_counter()

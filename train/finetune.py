@@ -7,8 +7,8 @@ from typing import NamedTuple
 import checkpoints
 from train import setup
 from train.config import Config
+from train.evaluation import evaluate
 from train.loop import Result, fit
-from train.metrics import evaluate
 from train.report import Reporter
 
 SCRATCH_LEARNING_RATE = (

@@ -65,6 +65,13 @@ def largest(number: int) -> int:
     return int(np.max(multihost_utils.process_allgather(np.int32(number))))
 
 
+def gathered(tree: Any) -> Any:
+    """Arrays that are split over the devices of all processes, whole, as NumPy arrays."""
+    if jax.process_count() == 1:
+        return jax.tree.map(np.asarray, tree)
+    return multihost_utils.process_allgather(tree, tiled=True)
+
+
 def _outcome(compute: Callable[[], str]) -> dict[str, str]:
     try:
         return {"value": compute()}

@@ -17,16 +17,19 @@ from train import divergence, hosts, recorded, saved, setup, signals
 from train.augment import Augment
 from train.config import Config
 from train.data import Dataset, train_batches
+from train.evaluation import evaluate
 from train.loggers import Logger, loggers, require_libraries
-from train.losses import example_loss
-from train.metrics import evaluate
+from train.losses import softmax_cross_entropy
+from train.objective import supervised
 from train.optimizer import check_rates, learning_rate, make_optimizer, make_schedule
 from train.parallel import AXIS, data_mesh, parallelize, replicate
 from train.report import Clock, MetricsLog, Reporter, Row, plot_curves
 from train.rundir import owned
 from train.saved import Progress, Window
-from train.state import TrainState, create_state
+from train.state import TrainState, create_state, published
 from train.step import make_train_step
+from train.stored import to_stored
+from train.task import task_of
 from zoo.errors import UsageError
 
 KEPT = 2  # checkpoints of a run that stay beside the best: the newest and one to fall back on
@@ -133,6 +136,9 @@ class Run:
         self.config, self.start = config, start
         self.training, self.evaluation = data.training, data.evaluation
         self.directory, self.require_ours, self.reporter = directory, require_ours, reporter
+        smoothing = config.optimization.label_smoothing
+        smoothed = functools.partial(softmax_cross_entropy, smoothing=smoothing)
+        self.objective = supervised(task_of(data[0]), loss=smoothed if smoothing else None)
         self.mesh = data_mesh()
         begun = self._resumed() or self._beginning()
         self.progress, self.steps, self.schedule = begun.progress, begun.steps, begun.schedule
@@ -220,7 +226,7 @@ class Run:
         """
         if divergence.remembered(self.directory) is None:
             return
-        flaws = divergence.flaws(saved.state_tree(self.state), self.infinite)
+        flaws = divergence.flaws(to_stored(self.state), self.infinite)
         bad = [path for path in flaws if not path.startswith(("params/", "train/raw_params/"))]
         if bad or not math.isfinite(self.window[-1]["loss"]):
             raise divergence.Spoiled(resumed_at)
@@ -263,7 +269,7 @@ class Run:
     def _evaluate(self) -> dict[str, float | int]:
         metrics = evaluate(
             self.start.model,
-            self.state.variables,
+            published(self.state),
             self.evaluation,
             preprocess=self.start.card.preprocess,
             batch_size=max(self.config.batch_size, 256),
@@ -322,13 +328,13 @@ class Run:
         epoch = -(-examples // config.batch_size)
         optimizer = make_optimizer(config.optimization, steps, epoch=epoch)
         state = create_state(
-            self.start.model,
             self.start.variables,
             optimizer,
             key=setup.run_key(config),
-            ema=config.ema is not None,
+            objective=self.objective,
+            average=config.ema,
         )
-        infinite = divergence.infinite(saved.state_tree(state))
+        infinite = divergence.infinite(to_stored(state))
         if checkpoint:
             state = saved.restore(checkpoint, self.start.card, state)
         schedule = make_schedule(config.optimization, steps)
@@ -350,13 +356,11 @@ class Run:
         return begun
 
     def _compile(self, optimizer: optax.GradientTransformation) -> Any:
-        smoothing = self.config.optimization.label_smoothing
         step = make_train_step(
             self.start.model,
             optimizer,
-            functools.partial(example_loss, smoothing=smoothing),
+            objective=self.objective,
             axis_name=None if self.config.parallel == "jit" else AXIS,
             batch_norm_groups=self.config.batch_norm_groups,
-            ema=self.config.ema,
         )
         return parallelize(step, self.config.parallel, mesh=self.mesh)

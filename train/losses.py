@@ -31,20 +31,3 @@ def squared_error(outputs: Float[Array, "b 1"], targets: Float[Array, " b"]) -> 
     r"""\((y - t)^2\) of each example."""
     wide = jnp.promote_types(outputs.dtype, jnp.float32)
     return jnp.square(outputs[:, 0].astype(wide) - targets.astype(wide))
-
-
-def is_regression(labels: Array) -> bool:
-    """Whether labels are one number each to be predicted, not classes or their distributions."""
-    return labels.ndim == 1 and jnp.issubdtype(labels.dtype, jnp.floating)
-
-
-def example_loss(
-    outputs: Float[Array, "b k"],
-    labels: Int[Array, " b"] | Float[Array, "b k"] | Float[Array, " b"],
-    *,
-    smoothing: float = 0.0,
-) -> Float[Array, " b"]:
-    """The loss that labels ask for: `squared_error` of numbers, `softmax_cross_entropy` else."""
-    if is_regression(labels):
-        return squared_error(outputs, labels)
-    return softmax_cross_entropy(outputs, labels, smoothing=smoothing)

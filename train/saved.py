@@ -12,7 +12,9 @@ from checkpoints import store
 from checkpoints.card import Card, current_versions
 from train import divergence, hosts
 from train.state import TrainState
+from train.stored import from_stored, to_stored
 from zoo.errors import UsageError
+from zoo.parameters import Parameters
 
 T = TypeVar("T")
 Window = list[dict[str, Any]]  # metrics of the updates since the last row of the log
@@ -32,27 +34,6 @@ class Progress(NamedTuple):
     examples: int = 0
     window: tuple[dict[str, float], ...] = ()
     devices: int | None = None
-
-
-def state_tree(state: TrainState) -> dict[str, Any]:
-    """A state as it is stored: what `checkpoints.load` reads, and beside it what a run needs."""
-    raw = None if state.ema is None else state.params
-    rest = {"step": state.step, "opt_state": state.opt_state, "key": state.key, "raw_params": raw}
-    return {**state.variables, "train": {k: v for k, v in rest.items() if v is not None}}
-
-
-def from_tree(state: TrainState, tree: dict[str, Any]) -> TrainState:
-    """The inverse of `state_tree`; `state` tells whether averages are kept."""
-    rest = tree["train"]
-    averaged = state.ema is not None
-    return TrainState(
-        step=rest["step"],
-        params=rest["raw_params"] if averaged else tree["params"],
-        batch_stats=tree.get("batch_stats", {}),
-        opt_state=rest["opt_state"],
-        ema=tree["params"] if averaged else None,
-        key=rest["key"],
-    )
 
 
 def run_source(progress: Progress, started_from: str | None) -> dict[str, Any]:
@@ -83,19 +64,22 @@ def read_progress(checkpoint: Path | Any) -> Progress:
     return Progress(int(checkpoint.name), source["examples"], window, source.get("devices"))
 
 
-def restore(checkpoint: Path | Any, card: Card, fresh: TrainState) -> TrainState:
+def restore(
+    checkpoint: Path | Any, card: Card, fresh: TrainState, parameters: Parameters | None = None
+) -> TrainState:
     """The state in a checkpoint of a run.
 
     Args:
         checkpoint: one of the run's.
         card: of the network as the config has it now.
         fresh: the state of a run that begins, whose structure and whose infinities are right.
+        parameters: what is trained, as in `train.create_state`.
 
     Raises:
         UsageError: it is damaged, of another network, or has diverged.
     """
     _check_same_network(checkpoint, card)
-    tree = state_tree(fresh)
+    tree = to_stored(fresh, parameters)
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
     found = store.restore(checkpoint, abstract)
     if paths := divergence.flaws(found, divergence.infinite(tree)):
@@ -103,7 +87,7 @@ def restore(checkpoint: Path | Any, card: Card, fresh: TrainState) -> TrainState
             f"The state in {str(checkpoint)!r} has diverged: {divergence.described(paths)} hold "
             "values that are not finite."
         )
-    return from_tree(fresh, found)
+    return from_stored(fresh, found, parameters)
 
 
 def newest_usable(
@@ -152,6 +136,7 @@ def save(
     *,
     step: int,
     infinite: frozenset[str],
+    parameters: Parameters | None = None,
 ) -> list[str]:
     """Writes a checkpoint of a run, unless the state has diverged.
 
@@ -161,11 +146,12 @@ def save(
         card: see `run_card`.
         step: updates made.
         infinite: `divergence.infinite` of the tree of a fresh state.
+        parameters: what is trained, as in `train.create_state`.
 
     Returns:
         Paths of the leaves that are not finite; if there are any, nothing was written.
     """
-    tree = state_tree(state)
+    tree = to_stored(state, parameters)
     paths = divergence.flaws(tree, infinite)
     if not paths:
         checkpoints.save(store.step_path(directory, step), tree, card)

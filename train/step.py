@@ -1,4 +1,4 @@
-"""One update and one evaluation, pure: they know of devices no more than an axis name."""
+"""One update, pure: it knows no method, no task, no family, and of devices an axis name."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,51 +8,51 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
-from train.losses import example_loss, is_regression
-from train.metrics import top_k_hits
-from train.noise import streams
-from train.state import TrainState
+from train.noise import STREAMS, placed
+from train.objective import Batch, Forward, Objective, supervised
+from train.state import Optimizer, TrainState, transformation
 from zoo.errors import UsageError
-from zoo.layers.norm import batch_spread
+from zoo.parameters import Parameters
 
-Batch = dict[str, Any]  # "image" (b, h, w, c) float, "label" (b,) int; "mask" (b,) in evaluation
-Loss = Callable[[Array, Array], Float[Array, " b"]]
 Step = Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, dict[str, Array]]]
 
 
 def make_train_step(
     model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    loss_fn: Loss = example_loss,
+    optimizer: Optimizer,
     *,
+    objective: Objective | None = None,
+    parameters: Parameters | None = None,
     axis_name: str | None = None,
     batch_norm_groups: int = 1,
-    ema: float | None = None,
 ) -> Step:
     """The update `(state, batch, key) -> (state, metrics)`, for `parallelize` or plain `jax.jit`.
 
     Args:
-        model: module called as `model(images, train=True)`.
-        optimizer: optax transformation.
-        loss_fn: from logits and labels to one loss per example; their mean is minimised.
+        model: module called as `model(inputs, train=True)`.
+        optimizer: optax transformation. Its update is passed `value`, `grad`, `value_fn` and
+            `grad_fn`, for those that want them: plateaus, line searches, sharpness.
+        objective: what is minimised; default: `supervised()`, cross entropy of classes.
+        parameters: what is trained; default: everything.
         axis_name: mapped axis over which the batch is split (pmap, shard_map); None under jit.
         batch_norm_groups: slices of the global batch that are normalised separately; as many as
             devices for "per device" statistics, 1 for statistics of the whole batch.
-        ema: decay of the moving average of parameters, or None.
 
     Returns:
-        A pure function. Metrics are means over the global batch: "loss" and, of classes, "top1".
+        A pure function of a state made with the same objective and parameters. Metrics are means
+        over the global batch, "loss" and those of the objective, and the norms "grad_norm",
+        "update_norm" and "param_norm" of what is trained.
     """
     return partial(
         train_step,
         model=model,
-        optimizer=optimizer,
-        loss_fn=loss_fn,
+        optimizer=transformation(optimizer),
+        objective=objective or supervised(),
+        parameters=parameters or Parameters(),
         axis_name=axis_name,
         batch_norm_groups=batch_norm_groups,
-        ema=ema,
     )
 
 
@@ -62,84 +62,84 @@ def train_step(
     key: Key[Array, ""],
     *,
     model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    loss_fn: Loss,
+    optimizer: optax.GradientTransformationExtraArgs,
+    objective: Objective,
+    parameters: Parameters,
     axis_name: str | None,
     batch_norm_groups: int,
-    ema: float | None,
 ) -> tuple[TrainState, dict[str, Array]]:
     """One update; see `make_train_step`. The n-th draws its noise from `key` folded with n."""
-    rngs = streams(jax.random.fold_in(key, state.step), axis_name)
+    require_input(batch)
+    key = jax.random.fold_in(key, state.step)
+    own = placed(jax.random.fold_in(key, len(STREAMS)), axis_name)
+    forward = Forward(model, state.batch_stats, key, axis_name, batch_norm_groups)
+    over_devices = lambda t: t if axis_name is None else jax.lax.pmean(t, axis_name)  # noqa: E731
 
-    def objective(params: Any) -> tuple[Array, tuple[Any, Array]]:
-        variables = {"params": params, "batch_stats": state.batch_stats}
-        with (
-            batch_spread(axis_name, batch_norm_groups),
-            nn.intercept_methods(require_spread_norms(axis_name)),
-        ):
-            result: Any = model.apply(
-                variables, batch["image"], train=True, mutable=["batch_stats"], rngs=rngs
-            )
-        logits, updated = result
-        return loss_fn(logits, batch["label"]).mean(), (updated.get("batch_stats", {}), logits)
+    def mean_loss(trained: Any) -> tuple[Array, tuple[Any, dict[str, Array]]]:
+        params = parameters.join(trained, state.kept)
+        losses, rest = _checked(objective.loss(forward, params, state, batch, own), state)
+        return losses.mean(), rest
 
-    (loss, (batch_stats, logits)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
-    metrics = {"loss": loss}
-    if not is_regression(batch["label"]):
-        metrics["top1"] = top_k_hits(logits, batch["label"], 1).mean()
-    if axis_name is not None:
-        grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
-    update = optax.with_extra_args_support(optimizer).update
-    updates, opt_state = update(grads, state.opt_state, state.params, value=metrics["loss"])
-    params = optax.apply_updates(state.params, updates)
-    average = state.ema
-    if ema is not None:
-        average = optax.incremental_update(params, state.ema, 1 - warmed_up(ema, state.step))
+    def value_fn(trained: Any, grad_fn: Any = None) -> Array:  # optax passes on what it is passed
+        del grad_fn
+        return over_devices(mean_loss(trained)[0])
+
+    def grad_fn(trained: Any, *_: Any) -> Any:
+        return over_devices(jax.grad(lambda t: mean_loss(t)[0])(trained))
+
+    (loss, (batch_stats, found)), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.trained)
+    metrics = {"loss": loss, **jax.tree.map(jnp.mean, found)}
+    grads, metrics = over_devices((grads, metrics))
+    extra = {"value": metrics["loss"], "grad": grads, "value_fn": value_fn, "grad_fn": grad_fn}
+    updates, opt_state = optimizer.update(grads, state.opt_state, state.trained, **extra)
+    trained = optax.apply_updates(state.trained, updates)
+    norms = {"grad_norm": grads, "update_norm": updates, "param_norm": trained}
+    average = state.average and state.average.moved(trained, state.step)
     return (
         state.replace(
             step=state.step + 1,
-            params=params,
+            trained=trained,
             batch_stats=batch_stats,
             opt_state=opt_state,
-            ema=average,
+            average=average,
+            memory=objective.after(state.memory, parameters.join(trained, state.kept)),
         ),
-        metrics,
+        metrics | {name: optax.tree.norm(tree) for name, tree in norms.items()},
     )
 
 
-def eval_step(model: nn.Module, variables: Any, batch: Batch) -> dict[str, Array]:
-    """Sums over the examples whose mask is 1: "loss", "count" and, of classes, "top1", "top5"."""
-    logits: Any = model.apply(variables, batch["image"], train=False)
-    labels, mask = batch["label"], batch["mask"]
-    sums = {"loss": jnp.sum(example_loss(logits, labels) * mask), "count": jnp.sum(mask)}
-    if is_regression(labels):
-        return sums
-    hits = {f"top{k}": jnp.sum(top_k_hits(logits, labels, k) * mask) for k in (1, 5)}
-    return sums | hits
+def require_input(batch: Batch) -> None:
+    """Refuses batches of the old spelling.
 
-
-def warmed_up(decay: float, step: Array) -> Array:
-    r"""Decay of a moving average after `step` updates, \(\min(d, (1 + t) / (10 + t))\).
-
-    It forgets the initial values in short runs as in long ones, as TensorFlow's
-    `ExponentialMovingAverage` with `num_updates` does.
+    Raises:
+        UsageError: the batch has no "input".
     """
-    return jnp.minimum(decay, (1 + step) / (10 + step))
+    if "input" not in batch:
+        hint = "; call `image` `input`" if "image" in batch else ""
+        raise UsageError(f"a batch needs the key `input`, and has {', '.join(batch)}{hint}")
 
 
-def require_spread_norms(axis_name: str | None) -> Callable[..., Any]:
-    """Interceptor that refuses Flax's batch norm where its statistics would differ by device."""
-
-    def check(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
-        norm = context.module
-        if isinstance(norm, nn.BatchNorm) and norm.axis_name != axis_name:
-            running = kwargs.get("use_running_average", norm.use_running_average)
-            if not (args[1] if len(args) > 1 else running):
-                raise UsageError(
-                    f"{'/'.join(norm.path)} is Flax's BatchNorm with axis_name={norm.axis_name!r}, "
-                    f"whose statistics would differ between devices; give it "
-                    f"axis_name={axis_name!r}, or use zoo.layers.norm.BatchNorm"
-                )
-        return call(*args, **kwargs)
-
-    return check
+def _checked(result: Any, state: TrainState) -> Any:
+    """What an objective returned, if it has the form that it must have."""
+    try:
+        losses, (batch_stats, metrics) = result
+        shapes = {name: jnp.shape(value) for name, value in metrics.items()}
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(
+            "`objective.loss` must return losses, (batch_stats, metrics), where batch_stats are "
+            "the second value of `forward`"
+        ) from error
+    if jnp.ndim(losses) != 1:
+        raise UsageError(
+            f"`objective.loss` must return one loss per example, (b,), got {jnp.shape(losses)}"
+        )
+    if wrong := {name: shape for name, shape in shapes.items() if len(shape) != 1}:
+        name, shape = next(iter(wrong.items()))
+        raise UsageError(f"metric {name!r} must have one value per example, (b,), got {shape}")
+    described = lambda tree: jax.tree.map(lambda x: (jnp.shape(x), x.dtype), tree)  # noqa: E731
+    if described(batch_stats) != described(state.batch_stats):
+        raise UsageError(
+            "`objective.loss` must return the running statistics of all batch norms, as `forward` "
+            "returns them, with shapes and dtypes as they were"
+        )
+    return losses, (batch_stats, metrics)

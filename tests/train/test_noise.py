@@ -100,12 +100,12 @@ class Noisy(nn.Module):
 def test_a_network_of_ones_own_learns_the_same_on_any_devices(groups, key):
     rng = np.random.default_rng(0)
     batch = {
-        "image": rng.normal(size=(8, 8, 8, 1)).astype(np.float32)
+        "input": rng.normal(size=(8, 8, 8, 1)).astype(np.float32)
         * np.arange(1, 9, dtype=np.float32)[:, None, None, None],
         "label": rng.integers(0, 10, 8).astype(np.int32),
     }
     model, optimizer = Noisy(), optax.sgd(0.1)
-    variables = model.init(key, batch["image"], train=False)
+    variables = model.init(key, batch["input"], train=False)
     results = {}
     for how, devices in ("jit", 1), ("jit", 2), ("pmap", 2), ("shard_map", 2), ("shard_map", 1):
         axis_name = None if how == "jit" else "data"
@@ -113,10 +113,10 @@ def test_a_network_of_ones_own_learns_the_same_on_any_devices(groups, key):
             model, optimizer, axis_name=axis_name, batch_norm_groups=groups
         )
         step = train.parallelize(step, how, mesh=data_mesh(devices))
-        state = train.create_state(model, variables, optimizer, key=jax.random.key(1))
+        state = train.create_state(variables, optimizer, key=jax.random.key(1))
         for _ in range(3):
             state, metrics = step(state, batch, state.key)
-        results[how, devices] = jax.tree.map(np.asarray, (state.variables, metrics))
+        results[how, devices] = jax.tree.map(np.asarray, (train.published(state), metrics))
         if how == "shard_map":
             shards = state.batch_stats["BatchNorm_0"]["mean"].addressable_shards
             assert len({np.asarray(s.data).tobytes() for s in shards}) == 1
@@ -140,8 +140,8 @@ def test_flax_batch_norm_over_devices_is_refused(key):
     for axis in (None, "data"):
         step = train.make_train_step(Other(axis), optax.sgd(0.1), axis_name="data")
         step = train.parallelize(step, "shard_map", mesh=data_mesh(2))
-        state = train.create_state(Other(axis), variables, optax.sgd(0.1), key=key)
-        run = lambda: step(state, {"image": images, "label": labels}, key)  # noqa: B023, E731
+        state = train.create_state(variables, optax.sgd(0.1), key=key)
+        run = lambda: step(state, {"input": images, "label": labels}, key)  # noqa: B023, E731
         if axis:
             run()
         else:

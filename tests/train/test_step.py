@@ -27,7 +27,7 @@ def batches():
     rng = np.random.default_rng(0)
     return [
         {
-            "image": rng.normal(size=(16, 8, 8, 1)).astype(np.float32),
+            "input": rng.normal(size=(16, 8, 8, 1)).astype(np.float32),
             "label": rng.integers(0, 10, 16).astype(np.int32),
         }
         for _ in range(4)
@@ -38,10 +38,10 @@ def losses(model, variables, batches, how, **options):
     """The loss curve and the state that `how` leads to."""
     optimizer = optax.adamw(1e-2)
     axis_name = None if how == "jit" else "data"
+    average = options.pop("average", None)
     step = train.make_train_step(model, optimizer, axis_name=axis_name, **options)
     step = train.parallelize(step, how)
-    ema = options.get("ema") is not None
-    state = train.create_state(model, variables, optimizer, key=jax.random.key(1), ema=ema)
+    state = train.create_state(variables, optimizer, key=jax.random.key(1), average=average)
     curve = []
     for batch in batches:
         state, metrics = step(state, batch, state.key)
@@ -61,7 +61,9 @@ def test_jit_pmap_and_shard_map_give_the_same_numbers(groups, model, variables, 
     for curve, state in zip(curves[1:], states[1:], strict=True):
         np.testing.assert_allclose(curve, curves[0], rtol=1e-5)
         for ours, jitted in zip(
-            jax.tree.leaves(state.variables), jax.tree.leaves(states[0].variables), strict=True
+            jax.tree.leaves(train.published(state)),
+            jax.tree.leaves(train.published(states[0])),
+            strict=True,
         ):
             np.testing.assert_allclose(ours, jitted, rtol=1e-4, atol=1e-5)
 
@@ -91,14 +93,16 @@ def test_a_step_may_draw_from_the_key_of_its_state(how, key, batches):
 
 
 def test_average_of_parameters_follows_its_formula(model, variables, batches):
-    averaged = losses(model, variables, batches, "jit", ema=0.2)[1]
+    averaged = losses(model, variables, batches, "jit", average=0.2)[1]
     expected = variables["params"]
     for n, decay in enumerate((1 / 10, 2 / 11, 0.2, 0.2), start=1):  # warmed up: (1 + t) / (10 + t)
-        plain = losses(model, variables, batches[:n], "jit")[1].params
+        plain = losses(model, variables, batches[:n], "jit")[1].trained
         expected = jax.tree.map(lambda a, p, d=decay: d * a + (1 - d) * p, expected, plain)
-    for mean, by_hand in zip(jax.tree.leaves(averaged.ema), jax.tree.leaves(expected), strict=True):
+    for mean, by_hand in zip(
+        jax.tree.leaves(averaged.average.params), jax.tree.leaves(expected), strict=True
+    ):
         np.testing.assert_allclose(mean, by_hand, rtol=1e-4, atol=1e-5)
-    assert averaged.variables["params"] is averaged.ema
+    assert train.published(averaged)["params"] is averaged.average.params
 
 
 def test_a_state_does_not_share_memory_with_the_variables(model, variables, batches):
@@ -114,8 +118,10 @@ def test_steps_do_not_recompile(model, variables, batches):
         traces.append(None)
         return train.softmax_cross_entropy(logits, labels)
 
-    step = train.parallelize(train.make_train_step(model, optimizer, loss), "jit")
-    state = train.create_state(model, variables, optimizer, key=jax.random.key(0))
+    step = train.parallelize(
+        train.make_train_step(model, optimizer, objective=train.supervised(loss=loss)), "jit"
+    )
+    state = train.create_state(variables, optimizer, key=jax.random.key(0))
     for batch in batches:
         state, _ = step(state, batch, state.key)
     assert len(traces) == 1

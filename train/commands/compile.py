@@ -69,7 +69,7 @@ def compile_command(argv: list[str]) -> None:
         shape,
         how=arguments.parallel,
         mesh=mesh,
-        ema=0.999 if arguments.ema else None,
+        average=0.999 if arguments.ema else None,
     )
     facts = _facts(arguments, compiled, mesh, shape)
     if arguments.json:

@@ -10,7 +10,7 @@ import checkpoints
 from train.cli import emit_json, parse
 from train.data import evaluation_split, load_dataset
 from train.data.folder import decoded_bytes
-from train.metrics import evaluate
+from train.evaluation import evaluate
 from train.predict import check_picture, class_name, draw_grid, find_images, predict, top_k
 from train.report import console, figures, print_table, table
 from zoo.errors import UsageError

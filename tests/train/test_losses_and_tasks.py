@@ -7,8 +7,8 @@ import pytest
 import checkpoints
 import train
 import zoo
-from train.metrics import top_k_hits
 from train.optimizer import decayed
+from train.task import top_k_hits
 
 
 def test_cross_entropy_of_indices_and_of_distributions_agree():

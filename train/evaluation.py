@@ -1,0 +1,98 @@
+"""An evaluation in which every example counts exactly once."""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from checkpoints.preprocess import Preprocess
+from train import hosts
+from train.data import Dataset, eval_batches
+from train.objective import Batch
+from train.parallel import data_mesh, place, replicate
+from train.task import Task, task_of
+
+
+def evaluate(
+    model: nn.Module,
+    variables: Any,
+    data: Dataset,
+    *,
+    preprocess: Preprocess,
+    batch_size: int = 256,
+    task: Task | None = None,
+) -> dict[str, float | int]:
+    """Figures of a model on a data set, on all devices.
+
+    The last batch is padded and masked, so the result depends neither on the batch size nor on
+    the number of devices.
+
+    Args:
+        model: module called as `model(inputs, train=False)`.
+        variables: `{"params": ..., "batch_stats": ...}`.
+        data: what `load_dataset` returns.
+        preprocess: from a raw image to the network's input; belongs to the weights.
+        batch_size: examples at a time, over all devices; rounded up to a multiple of them.
+        task: how outputs are judged; None is what the data says.
+
+    Returns:
+        "count" of examples and the task's figures. Of classes: "top1" and "top5" in [0, 1], mean
+        "loss" in nats; of numbers: the mean squared "loss" and its root, "rmse".
+    """
+    chosen = task or task_of(data)
+    mesh = data_mesh()
+    batch_size = -(-batch_size // mesh.size) * mesh.size
+    variables = replicate(variables, mesh)
+    totals: dict[str, Any] = {}
+    kept: list[dict[str, np.ndarray]] = []
+    batches = eval_batches(data, preprocess=preprocess, batch_size=batch_size, shard=hosts.shard())
+    for batch in batches:
+        sums, values = _compiled(model, chosen)(variables, place(batch, mesh))
+        totals = {name: totals.get(name, 0.0) + _number(sums[name]) for name in sums}
+        kept.append(_without_padding(values))
+    count = round(totals.pop("count"))
+    gathered = {name: np.concatenate([v[name] for v in kept]) for name in chosen.gathered}
+    return chosen.summary(totals | gathered, count) | {"count": count}
+
+
+def eval_step(
+    model: nn.Module, task: Task, variables: Any, batch: Batch
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Sums over the examples whose mask is 1, and what is gathered of all.
+
+    Returns:
+        Sums of "count", "loss" and each measure of the task; and the values of those that it
+        gathers beside the "mask".
+    """
+    outputs: Any = model.apply(variables, batch["input"], train=False)
+    labels, mask = batch["label"], batch["mask"]
+    measured = {"loss": task.loss(outputs, labels), **task.measure(outputs, labels)}
+    sums = {n: _masked_sum(v, mask) for n, v in measured.items() if n not in task.gathered}
+    values = {name: measured[name] for name in task.gathered}
+    return sums | {"count": jnp.sum(mask)}, values | ({"mask": mask} if values else {})
+
+
+def _masked_sum(values: Float[Array, "b ..."], mask: Float[Array, " b"]) -> Float[Array, "..."]:
+    return jnp.sum(values * mask.reshape(-1, *(1,) * (values.ndim - 1)), axis=0)
+
+
+def _number(total: Array) -> Any:
+    return float(total) if total.ndim == 0 else np.asarray(total, np.float64)
+
+
+def _without_padding(values: dict[str, Array]) -> dict[str, np.ndarray]:
+    """Rows whose mask is 1, of all processes, in the same order on each."""
+    if not values:
+        return {}
+    whole = hosts.gathered(values)
+    real = whole.pop("mask") > 0
+    return {name: value[real] for name, value in whole.items()}
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(model: nn.Module, task: Task) -> Any:
+    return jax.jit(functools.partial(eval_step, model, task))

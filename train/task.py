@@ -1,0 +1,114 @@
+"""What labels are, how outputs are judged by them, and the figures that come of it.
+
+A task is a tuple of pure functions. It is named by the data or by the user, never guessed from
+labels.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from train.losses import softmax_cross_entropy, squared_error
+from zoo.errors import UsageError, closest
+
+
+class Task(NamedTuple):
+    """How outputs are judged.
+
+    Attributes:
+        loss: (outputs, labels) -> (b,).
+        measure: (outputs, labels) -> {name: (b, ...)}, summed over examples, each exactly once.
+        summary: (sums, count) -> {name: float} on the host. `sums` holds the sum of the loss and of
+            each measure and, under the names in `gathered`, the values of all examples.
+        gathered: measures of which every value is kept, for figures that are no sums, such as the
+            area under a curve.
+    """
+
+    loss: Callable[[Any, Any], Float[Array, " b"]]
+    measure: Callable[[Any, Any], dict[str, Array]]
+    summary: Callable[[Mapping[str, Any], int], dict[str, float]]
+    gathered: tuple[str, ...] = ()
+
+
+class Mixture(NamedTuple):
+    """Labels of examples that are mixed of two, in place of labels.
+
+    Attributes:
+        first, second: labels of the two.
+        share: of the first, in [0, 1], (b,).
+    """
+
+    first: Any
+    second: Any
+    share: Float[Array, " b"]
+
+
+def judged(
+    loss: Callable[[Any, Any], Float[Array, " b"]], outputs: Any, labels: Any
+) -> Float[Array, " b"]:
+    """`loss(outputs, labels)`; of mixed examples, both labels' losses by their shares."""
+    if not isinstance(labels, Mixture):
+        return loss(outputs, labels)
+    first, second = loss(outputs, labels.first), loss(outputs, labels.second)
+    return labels.share * first + (1 - labels.share) * second
+
+
+def means(sums: Mapping[str, Any], count: int) -> dict[str, float]:
+    """Every sum divided by the number of examples."""
+    return {name: float(np.asarray(total) / count) for name, total in sums.items()}
+
+
+def top_k_hits(
+    logits: Float[Array, "b k"], labels: Int[Array, " b"] | Float[Array, "b k"], k: int
+) -> Float[Array, " b"]:
+    """1 where the label is among the k largest logits, else 0.
+
+    Logits that are equal count against it, and so do those that are not numbers.
+    """
+    if labels.ndim == 2:
+        labels = labels.argmax(axis=-1)
+    target = jnp.take_along_axis(logits, labels[:, None], axis=-1)
+    index = jnp.arange(logits.shape[-1])[None]
+    ahead = ~(logits < target) & (index != labels[:, None])
+    return (ahead.sum(axis=-1) < k).astype(jnp.float32)
+
+
+def _hits(logits: Array, labels: Array) -> dict[str, Array]:
+    return {f"top{k}": top_k_hits(logits, labels, k) for k in (1, 5)}
+
+
+def _root(sums: Mapping[str, Any], count: int) -> dict[str, float]:
+    found = means(sums, count)
+    return found | {"rmse": math.sqrt(found["loss"])}
+
+
+CLASSES = Task(softmax_cross_entropy, _hits, means)
+"""One class of several: cross entropy, top-1 and top-5 accuracy. Labels are indices (b,), or
+distributions (b, k) in training."""
+
+NUMBERS = Task(squared_error, lambda outputs, labels: {}, _root)
+"""One number per example, (b,) of outputs (b, 1): mean squared error and its root."""
+
+TASKS: dict[str, Task] = {"classes": CLASSES, "numbers": NUMBERS}
+
+
+def task_of(data: Any) -> Task:
+    """The task that a data set names, `data.task`; of one that names none, classes."""
+    return task(getattr(data, "task", "classes"))
+
+
+def task(name: str) -> Task:
+    """A task by the name that data sets give it.
+
+    Raises:
+        UsageError: there is no such task.
+    """
+    if name not in TASKS:
+        raise UsageError(
+            f"`task` must be one of {', '.join(TASKS)}; got {name!r}{closest(name, TASKS)}"
+        )
+    return TASKS[name]

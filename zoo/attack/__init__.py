@@ -1,0 +1,5 @@
+"""Inputs that mislead a network: pure functions of (loss, inputs, key)."""
+
+from zoo.attack.pgd import pgd
+
+__all__ = ["pgd"]

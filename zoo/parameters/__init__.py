@@ -1,0 +1,10 @@
+"""What of a network is trained and what is kept: pure functions from tree to tree.
+
+`Parameters` is the pair of functions; `select` names leaves by their paths. The values:
+`zoo.parameters.frozen.frozen`, `zoo.parameters.lora.lora`, `zoo.parameters.ternary.ternary`.
+"""
+
+from zoo.parameters.pair import Parameters
+from zoo.parameters.select import paths, select
+
+__all__ = ["Parameters", "paths", "select"]

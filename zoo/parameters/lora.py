@@ -1,0 +1,77 @@
+r"""Low-rank adaptation: pretrained kernels stay, a product of two thin matrices is learnt.
+
+.. math:: W = W_0 + \frac{\alpha}{r} A B, \quad A \in \mathbb{R}^{m \times r},\;
+    B \in \mathbb{R}^{r \times n}
+
+Hu et al. 2022, "LoRA: low-rank adaptation of large language models",
+https://arxiv.org/abs/2106.09685, section 4.1.
+"""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from zoo.errors import UsageError
+from zoo.parameters.pair import Parameters
+from zoo.parameters.select import select
+
+
+def lora(
+    rank: int = 4,
+    *,
+    alpha: float | None = None,
+    kernels: Sequence[str] = ("(^|/)kernel$",),
+    whole: Sequence[str] = (),
+    seed: int = 0,
+) -> Parameters:
+    r"""Trains \(A\) and \(B\) of each chosen kernel. \(B\) is zero at first, so nothing changes.
+
+    Kernels of convolutions count as matrices of (height * width * inputs, outputs). What is
+    published is \(W\): an ordinary checkpoint.
+
+    >>> adapted = lora(rank=8, whole=["^head/"])  # a fresh head is trained as it is
+
+    Args:
+        rank: r.
+        alpha: scale of the product; None is r, a factor of one.
+        kernels: patterns of the adapted leaves, as in `zoo.parameters.select`; leaves of fewer
+            than two axes are left alone.
+        whole: patterns of leaves that are trained themselves; they go first.
+        seed: of the first \(A\), normal with variance \(1 / m\).
+    """
+    if rank < 1:
+        raise UsageError(f"`rank` must be at least 1, got {rank}")
+    scale = 1.0 if alpha is None else alpha / rank
+
+    def split(params: Any) -> tuple[Any, Any]:
+        kinds = dict.fromkeys(whole, "whole") | dict.fromkeys(kernels, "kernel")
+        flat, kind = flatten_dict(params), flatten_dict(select(params, kinds, default="kept"))
+        trained = {p: leaf for p, leaf in flat.items() if kind[p] == "whole"}
+        kept = {p: leaf for p, leaf in flat.items() if kind[p] != "whole"}
+        for path, leaf in kept.items():
+            if kind[path] == "kernel" and leaf.ndim > 1:
+                trained[*path, "lora"] = _factors("/".join(path), leaf)
+        return unflatten_dict(trained), unflatten_dict(kept)
+
+    def _factors(path: str, kernel: Any) -> dict[str, Any]:
+        rows, columns = kernel.size // kernel.shape[-1], kernel.shape[-1]
+        key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(path.encode()))
+        a = jax.random.normal(key, (rows, rank), kernel.dtype) / rows**0.5
+        return {"a": a, "b": jnp.zeros((rank, columns), kernel.dtype)}
+
+    def join(trained: Any, kept: Any) -> Any:
+        new, joined = flatten_dict(trained), flatten_dict(kept)
+        for path, leaf in new.items():
+            if path[-2:] == ("lora", "a"):
+                kernel = path[:-2]
+                product = leaf @ new[*path[:-1], "b"]
+                joined[kernel] += scale * product.reshape(joined[kernel].shape)
+            elif path[-2:] != ("lora", "b"):
+                joined[path] = leaf
+        return unflatten_dict(joined)
+
+    return Parameters(split, join)

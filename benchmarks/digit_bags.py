@@ -18,7 +18,7 @@ def main(weights: str = "hopfield_mil_nano.digit_bags") -> None:
     """Prints the areas and the accuracy."""
     loaded = checkpoints.load(weights)
     data = train.load_dataset("zoo_digit_bags", "test")
-    images = [data[i]["image"] for i in range(len(data))]
+    images = [data[i]["input"] for i in range(len(data))]
     labels = np.array([data[i]["label"] for i in range(len(data))])
     found = train.predict(loaded.model, loaded.variables, images, preprocess=loaded.preprocess)
     print(
@@ -27,7 +27,7 @@ def main(weights: str = "hopfield_mil_nano.digit_bags") -> None:
     print(f"accuracy {(found.argmax(axis=-1) == labels).mean():.4f}")
     known = train.load_dataset("zoo_digit_bags", "train")
     features, truth = zip(
-        *[(pixels(e["image"]), e["label"]) for e in map(known.__getitem__, range(len(known)))],
+        *[(pixels(e["input"]), e["label"]) for e in map(known.__getitem__, range(len(known)))],
         strict=True,
     )
     linear = LogisticRegression(max_iter=2000).fit(np.stack(features), truth)

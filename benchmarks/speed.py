@@ -66,10 +66,10 @@ def ours(name: str, images: np.ndarray, labels: np.ndarray) -> Calls:
     model = zoo.create_model(name)
     variables = zoo.init_variables(model, jax.random.key(0), images)
     optimizer = optax.sgd(LEARNING_RATE)
-    state = train.create_state(model, variables, optimizer, key=jax.random.key(0))
+    state = train.create_state(variables, optimizer, key=jax.random.key(0))
     update = train.parallelize(train.make_train_step(model, optimizer), "jit")
     evaluate = jax.jit(lambda variables, images: model.apply(variables, images, train=False))
-    held, batch = {"state": state}, {"image": images, "label": labels}
+    held, batch = {"state": state}, {"input": images, "label": labels}
 
     def step() -> None:
         held["state"], metrics = update(held["state"], batch, held["state"].key)

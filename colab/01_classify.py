@@ -101,7 +101,7 @@ def images_of(dataset):
     """The first images that a data set keeps for testing, and their labels."""
     data = train.load_dataset(dataset, train.evaluation_split(dataset))
     examples = [data[i] for i in range(min(len(data), 360))]
-    return [e["image"] for e in examples], [e["label"] for e in examples]
+    return [e["input"] for e in examples], [e["label"] for e in examples]
 
 
 dataset = DATASET or ("zoo_digits" if WEIGHTS.endswith("digits") else None)

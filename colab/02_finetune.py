@@ -76,7 +76,7 @@ def write_folder(folder, split, count):
     """Writes the first images of each class of `zoo_digits` as PNG files."""
     data = train.load_dataset("zoo_digits", split=split)
     for i in range(len(data)):
-        image, name = data[i]["image"], data.class_names[data[i]["label"]]
+        image, name = data[i]["input"], data.class_names[data[i]["label"]]
         kind = folder / split / name
         kind.mkdir(parents=True, exist_ok=True)
         if len(list(kind.iterdir())) < count:
@@ -99,7 +99,7 @@ test = train.load_dataset(DATASET, train.evaluation_split(DATASET))
 print(len(examples), "images to learn from,", len(test), "to be tested on")
 by_class = sorted((examples[i] for i in range(len(examples))), key=lambda e: e["label"])[:50]
 names = [test.class_names[e["label"]] for e in by_class]
-train.image_grid([e["image"] for e in by_class], names, columns=10)
+train.image_grid([e["input"] for e in by_class], names, columns=10)
 
 # %% [markdown]
 # ## What do the weights know already?
@@ -172,7 +172,7 @@ import numpy as np
 from sklearn.metrics import ConfusionMatrixDisplay
 
 again = checkpoints.load(finetuned.directory)
-images = [test[i]["image"] for i in range(len(test))]
+images = [test[i]["input"] for i in range(len(test))]
 labels = np.array([test[i]["label"] for i in range(len(test))])
 probabilities = train.predict(again.model, again.variables, images, preprocess=again.preprocess)
 guesses = probabilities.argmax(1)

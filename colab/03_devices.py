@@ -75,7 +75,7 @@ loaded = checkpoints.load(WEIGHTS, class_names=data.class_names)
 batches = train.train_batches(data, preprocess=loaded.preprocess, batch_size=BATCH_SIZE, seed=0)
 batches = list(itertools.islice(batches, STEPS))
 print(jax.tree.map(np.shape, batches[0]))
-shown = batches[0]["image"][:16]
+shown = batches[0]["input"][:16]
 train.image_grid((shown - shown.min()) / np.ptp(shown))
 
 # %% [markdown]
@@ -89,7 +89,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 mesh = train.data_mesh()
 print(mesh)
-images = jax.device_put(batches[0]["image"], NamedSharding(mesh, PartitionSpec("data")))
+images = jax.device_put(batches[0]["input"], NamedSharding(mesh, PartitionSpec("data")))
 weights = jax.device_put(np.zeros((8, 8)), NamedSharding(mesh, PartitionSpec()))
 assert images.addressable_shards[0].data.shape[0] == BATCH_SIZE // mesh.size
 
@@ -128,7 +128,7 @@ def losses(how):
     axis_name = None if how == "jit" else "data"
     step = train.make_train_step(loaded.model, optimizer, axis_name=axis_name)
     step = train.parallelize(step, how, mesh=mesh)
-    state = train.create_state(loaded.model, loaded.variables, optimizer, key=jax.random.key(0))
+    state = train.create_state(loaded.variables, optimizer, key=jax.random.key(0))
     found = []
     for batch in batches:
         state, metrics = step(state, batch, state.key)
@@ -213,7 +213,7 @@ assert len({m["top1"] for m in evaluations.values()}) == 1
 device = jax.devices()[0]
 print(f"{jax.device_count()} x {device.device_kind} of {jax.process_count()} process(es)")
 step = train.make_train_step(loaded.model, optimizer)
-state = train.create_state(loaded.model, loaded.variables, optimizer, key=jax.random.key(0))
+state = train.create_state(loaded.variables, optimizer, key=jax.random.key(0))
 cost = jax.jit(step).lower(state, batches[0], state.key).compile().cost_analysis()
 print(f"{cost['flops'] / 1e6:,.0f} million operations a step")
 

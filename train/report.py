@@ -20,7 +20,7 @@ from checkpoints import atomic
 
 Row = dict[str, float | int]
 
-COLUMNS = (
+COLUMNS = (  # of metrics.csv, before those of a method's own
     *("step", "examples", "epoch", "loss", "top1", "learning_rate", "images_per_second"),
     *("eval_loss", "eval_top1", "eval_top5", "eval_rmse", "eval_count"),
 )
@@ -45,10 +45,7 @@ class MetricsLog:
         for path in (self._jsonl, self._csv):
             atomic.remove_leftovers(path)
         atomic.write_text(self._jsonl, "".join(json.dumps(row) + "\n" for row in self.rows))
-        table = io.StringIO(newline="")
-        csv.DictWriter(table, COLUMNS).writeheader()
-        csv.DictWriter(table, COLUMNS).writerows(self.rows)
-        atomic.write_text(self._csv, table.getvalue())
+        self._write_table()
 
     def append(self, row: Row) -> None:
         """Writes a row to both files at once."""
@@ -57,8 +54,21 @@ class MetricsLog:
             return
         with self._jsonl.open("a") as file:
             file.write(json.dumps(row) + "\n")
-        with self._csv.open("a", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writerow(row)
+        if row.keys() <= set(self._columns):
+            with self._csv.open("a", newline="") as file:
+                csv.DictWriter(file, self._columns).writerow(row)
+        else:
+            self._write_table()
+
+    def _write_table(self) -> None:
+        """Writes metrics.csv anew, with a column for every name in any row."""
+        self._columns = tuple(
+            dict.fromkeys([*COLUMNS, *(name for row in self.rows for name in row)])
+        )
+        table = io.StringIO(newline="")
+        csv.DictWriter(table, self._columns).writeheader()
+        csv.DictWriter(table, self._columns).writerows(self.rows)
+        atomic.write_text(self._csv, table.getvalue())
 
 
 def read_rows(directory: Path) -> list[Row]:

@@ -111,7 +111,7 @@ def default_preprocess(config: Config, data: Dataset) -> Preprocess:
 
     Series of numbers get the mean and spread of those of the data.
     """
-    shapes = [data[i]["image"].shape for i in range(min(len(data), 16))]
+    shapes = [data[i]["input"].shape for i in range(min(len(data), 16))]
     if len(shapes[0]) == 2:
         return series_preprocess(config, data)
     native = max(max(height, width) for height, width, _ in shapes)
@@ -142,7 +142,7 @@ def series_preprocess(config: Config, data: Dataset) -> SequencePreprocess:
             f"one of the families {', '.join(SERIES_FAMILIES)}"
         )
     some = np.linspace(0, len(data) - 1, min(len(data), SOME)).astype(int)
-    series = [np.asarray(data[i]["image"], np.float64) for i in some.tolist()]
+    series = [np.asarray(data[i]["input"], np.float64) for i in some.tolist()]
     steps = np.concatenate(series)
     spread = steps.std(axis=0)
     return SequencePreprocess(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from train.data.dataset import task_name
 from train.losses import softmax_cross_entropy, squared_error
 from zoo.errors import UsageError, closest
 
@@ -97,8 +98,8 @@ TASKS: dict[str, Task] = {"classes": CLASSES, "numbers": NUMBERS}
 
 
 def task_of(data: Any) -> Task:
-    """The task that a data set names, `data.task`; of one that names none, classes."""
-    return task(getattr(data, "task", "classes"))
+    """The task of a data set, see `train.data.dataset.task_name`."""
+    return task(task_name(data))
 
 
 def task(name: str) -> Task:

@@ -21,7 +21,7 @@ def pictures(tmp_path_factory):
     data = train.load_dataset("zoo_digits", "validation")
     written = dict.fromkeys(("zero", "one", "two"), 0)
     for i in range(len(data)):
-        image, label = data[i]["image"], data[i]["label"]
+        image, label = data[i]["input"], data[i]["label"]
         name = list(written)[label] if label < 3 else None
         if name and written[name] < 12:
             (folder / name).mkdir(exist_ok=True)

@@ -29,8 +29,8 @@ def test_the_planned_memory_is_that_of_state_and_batch(how, key):
     model, optimizer = zoo.create_model("resnet8", num_classes=10), optax.adam(1e-3)
     compiled = ahead.compile_step(model, optimizer, (16, 8, 8, 1), how=how)
     variables = zoo.init_variables(model, key, jnp.zeros((1, 8, 8, 1)))
-    state = train.create_state(model, variables, optimizer, key=key)
-    arrays = (state.step, state.variables, state.opt_state)
+    state = train.create_state(variables, optimizer, key=key)
+    arrays = (state.step, train.published(state), state.opt_state)
     share = 16 // 8 * (8 * 8 + 1) * 4
     assert compiled.arguments == nbytes(arrays) + nbytes(jax.random.key_data(key)) + share
     assert compiled.memory >= compiled.arguments + compiled.temporary > compiled.arguments

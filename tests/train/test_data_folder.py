@@ -41,14 +41,14 @@ def test_examples_are_what_the_files_hold(pets):
     for i, (path, label) in enumerate(data.files):
         example = data[i]
         assert example["label"] == label == data.class_names.index(path.parent.name)
-        assert (example["image"] == (20 * int(path.stem), 100 * label, 7)).all()
-        assert example["image"].shape == (8, 12, 3)
-        assert example["image"].dtype == np.uint8
+        assert (example["input"] == (20 * int(path.stem), 100 * label, 7)).all()
+        assert example["input"].shape == (8, 12, 3)
+        assert example["input"].dtype == np.uint8
 
 
 def test_indexing_is_that_of_a_sequence(pets):
     data = load_dataset(str(pets), "all")
-    assert (data[-1]["image"] == data[19]["image"]).all()
+    assert (data[-1]["input"] == data[19]["input"]).all()
     with pytest.raises(IndexError):
         data[20]
     assert len(list(data)) == 20
@@ -58,14 +58,14 @@ def test_small_data_is_decoded_once(pets, monkeypatch):
     data = load_dataset(pets)
     first = data[0]
     monkeypatch.setattr(folder, "open_image", None)
-    assert data[0]["image"] is first["image"]
-    assert not first["image"].flags.writeable
+    assert data[0]["input"] is first["input"]
+    assert not first["input"].flags.writeable
 
 
 def test_large_data_is_not_kept(pets, monkeypatch):
     monkeypatch.setattr("train.data.dataset.IN_MEMORY_BYTES", 100)
     data = load_dataset(pets)
-    assert data[0]["image"] is not data[0]["image"]
+    assert data[0]["input"] is not data[0]["input"]
 
 
 def test_a_folder_is_cut_by_class_and_whatever_the_order_of_its_files(pets, monkeypatch):
@@ -147,7 +147,7 @@ def test_all_usual_files_and_only_visible_ones_are_images(tmp_path):
 def test_grey_stays_grey_and_all_else_is_colour(tmp_path, mode, channels):
     paint(tmp_path / "a" / "1.png", (255, 255, 255), mode=mode)
     paint(tmp_path / "b" / "1.png")
-    image = next(x["image"] for x in load_dataset(tmp_path, "all") if x["label"] == 0)
+    image = next(x["input"] for x in load_dataset(tmp_path, "all") if x["label"] == 0)
     assert image.shape == (8, 12, channels)
     assert (image == 255).all()
 
@@ -157,7 +157,7 @@ def test_photographs_are_turned_upright(tmp_path):
     exif[EXIF_ORIENTATION] = 6
     paint(tmp_path / "a" / "1.jpg", exif=exif)
     paint(tmp_path / "b" / "1.jpg")
-    shapes = {x["label"]: x["image"].shape for x in load_dataset(tmp_path, "all")}
+    shapes = {x["label"]: x["input"].shape for x in load_dataset(tmp_path, "all")}
     assert shapes == {0: (12, 8, 3), 1: (8, 12, 3)}
 
 

@@ -92,7 +92,7 @@ def test_the_split_of_digits_is_fixed(data_dir):
     for split, size in {"train": 1077, "validation": 360, "test": 360}.items():
         data, indices = load_dataset("zoo_digits", split, data_dir=data_dir), SPLITS[split]
         assert len(data) == len(indices) == size
-        images = np.stack([example["image"] for example in data])
+        images = np.stack([example["input"] for example in data])
         np.testing.assert_array_equal(images, IMAGES[indices])
         labels = [example["label"] for example in data]
         np.testing.assert_array_equal(labels, LABELS[indices])
@@ -116,8 +116,8 @@ def test_a_data_set_with_other_names_and_sizes(data_dir):
     assert [example["label"] for example in data] == [0, 1] * 6
     assert [data.label(i) for i in range(4)] == [0, 1, 0, 1]
     for i, example in enumerate(data):
-        assert example["image"].shape == (4 + i, 5, 3)
-        assert (example["image"] == i).all()
+        assert example["input"].shape == (4 + i, 5, 3)
+        assert (example["input"] == i).all()
 
 
 def test_a_test_split_without_labels_is_not_for_evaluation(data_dir):
@@ -129,7 +129,7 @@ def test_a_test_split_without_labels_is_not_for_evaluation(data_dir):
 def test_preparing_and_reading_imports_no_tensorflow(tmp_path):
     code = (
         "import sys; from train.data import load_dataset; "
-        f"print(load_dataset('zoo_digits', data_dir={str(tmp_path)!r})[0]['image'].shape, "
+        f"print(load_dataset('zoo_digits', data_dir={str(tmp_path)!r})[0]['input'].shape, "
         "'tensorflow' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

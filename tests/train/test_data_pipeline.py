@@ -28,12 +28,12 @@ class Numbers:
     def __getitem__(self, index: int, /):
         if not 0 <= index < self.length:
             raise IndexError(index)
-        return {"image": np.full((4, 4, 1), index, np.uint8), "label": index % 2}
+        return {"input": np.full((4, 4, 1), index, np.uint8), "label": index % 2}
 
 
 def indices(batch) -> list[int]:
     """Which examples of `Numbers` a batch holds."""
-    return np.rint((batch["image"][:, 0, 0, 0] * 0.5 + 0.25) * 255).astype(int).tolist()
+    return np.rint((batch["input"][:, 0, 0, 0] * 0.5 + 0.25) * 255).astype(int).tolist()
 
 
 def take(count: int, **options):
@@ -52,7 +52,7 @@ def stream(count: int, **options) -> list[int]:
 def test_a_batch_has_the_promised_shapes_and_values():
     (batch,) = take(1)
     assert {k: (v.shape, v.dtype) for k, v in batch.items()} == {
-        "image": ((4, 4, 4, 1), np.float32),
+        "input": ((4, 4, 4, 1), np.float32),
         "label": ((4,), np.int32),
     }
     assert [i % 2 for i in indices(batch)] == batch["label"].tolist()
@@ -99,7 +99,7 @@ def test_augmentation_differs_by_example_epoch_and_seed():
     def noise(image, rng, preprocess):
         return rng.integers(0, 256, (4, 4, 1), np.uint8)
 
-    images = [b["image"] for s in (0, 1) for b in take(6, augment=noise, batch_size=11, seed=s)]
+    images = [b["input"] for s in (0, 1) for b in take(6, augment=noise, batch_size=11, seed=s)]
     assert len(np.unique(np.concatenate(images), axis=0)) == 2 * 6 * 11
 
 
@@ -113,10 +113,10 @@ def test_evaluation_sees_every_example_once(length, batch_size, count):
     assert {len(batches) for batches in shards} == {-(-length // batch_size)}
     seen = []
     for batch in itertools.chain.from_iterable(zip(*shards, strict=True)):
-        assert batch["image"].shape == (batch_size // count, 4, 4, 1)
+        assert batch["input"].shape == (batch_size // count, 4, 4, 1)
         assert {v.dtype.name for v in batch.values()} == {"float32", "int32"}
         real = batch["mask"] == 1
-        assert (batch["image"][~real] == 0).all()
+        assert (batch["input"][~real] == 0).all()
         assert (batch["label"][~real] == 0).all()
         seen += np.array(indices(batch))[real].tolist()
     assert seen == list(range(length))

@@ -86,6 +86,6 @@ def test_the_builder_holds_what_render_draws(tmp_path, monkeypatch):
     assert (len(data), data.class_names) == (200, tuple("0123456789"))
     for index in (0, 13, 199):
         image, label = render(1, index)
-        np.testing.assert_array_equal(data[index]["image"], image)
+        np.testing.assert_array_equal(data[index]["input"], image)
         assert data[index]["label"] == label
     assert len(load_dataset("zoo_rendered_digits/small", data_dir=tmp_path)) == 300

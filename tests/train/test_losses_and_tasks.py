@@ -62,7 +62,7 @@ def untrained():
 
 def test_evaluation_counts_every_example_once_whatever_the_batch(digits, untrained):
     model, variables, preprocess = untrained
-    images = np.stack([preprocess(digits[i]["image"]) for i in range(len(digits))])
+    images = np.stack([preprocess(digits[i]["input"]) for i in range(len(digits))])
     labels = np.array([digits[i]["label"] for i in range(len(digits))])
     logits = np.asarray(model.apply(variables, jnp.asarray(images), train=False))
     expected = (logits.argmax(-1) == labels).mean()

@@ -17,6 +17,7 @@ import zoo
 from checkpoints import store
 from tests.train.test_fit import BASE, config, same_bits
 from train import divergence, saved
+from train.stored import to_stored
 
 SLOW_LOG = {"log_every": 4, "save_every": 3}  # a checkpoint between two rows
 
@@ -50,7 +51,7 @@ def spoil(checkpoint, state, where, value):
         is_meant = jax.tree_util.keystr(path, simple=True, separator="/") == where
         return leaf.at[(0,) * leaf.ndim].set(value) if is_meant else leaf
 
-    tree = jax.tree_util.tree_map_with_path(changed, saved.state_tree(state))
+    tree = jax.tree_util.tree_map_with_path(changed, to_stored(state))
     checkpoints.save(checkpoint, tree, store.read_card(checkpoint))
 
 

@@ -93,12 +93,12 @@ def test_a_folder_of_arrays_is_read(folder):
     data = train.load_dataset(folder("a", (6, 2), ["calm", "wild"]), "train[:50%]")
     assert (len(data), data.class_names) == (4, ("calm", "wild"))
     example = data[1]
-    assert (example["image"].shape, example["image"].dtype) == ((6, 2), np.float32)
+    assert (example["input"].shape, example["input"].dtype) == ((6, 2), np.float32)
     assert example["label"] == 1
     numbers = train.load_dataset(folder("b", (7,)), "test")
     assert numbers.class_names == ("value",)
-    assert numbers[0]["image"].shape == (1, 7)
-    assert numbers[0]["label"] == pytest.approx(float(numbers[0]["image"][0, 0]))
+    assert numbers[0]["input"].shape == (1, 7)
+    assert numbers[0]["label"] == pytest.approx(float(numbers[0]["input"][0, 0]))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_arrays_that_do_not_fit_are_a_sentence(change, words, folder, tmp_path):
 def test_waves_of_tensorflow_datasets_are_read(words):
     data = train.load_dataset("words", "train", data_dir=words)
     assert data.class_names == ("yes", "no")
-    assert [data[i]["image"].shape for i in (0, 7)] == [(40, 1), (47, 1)]
+    assert [data[i]["input"].shape for i in (0, 7)] == [(40, 1), (47, 1)]
     assert data[3]["label"] == 1
 
 
@@ -135,7 +135,7 @@ def test_audio_without_tensorflow_is_a_sentence(words):
 
 def test_embedded_tables_are_rows_of_one_step():
     data = train.load_dataset("zoo_tables/wine", "train")
-    assert (len(data), data[0]["image"].shape, len(data.class_names)) == (106, (1, 13), 3)
+    assert (len(data), data[0]["input"].shape, len(data.class_names)) == (106, (1, 13), 3)
 
 
 def test_a_sequence_is_cut_or_filled_and_standardised():
@@ -180,7 +180,7 @@ def test_a_published_recipe_runs(name, small, folder, words, tmp_path):
         assert 0 <= result.metrics["top1"] <= 1
     loaded = checkpoints.load(result.directory)
     data = train.load_dataset(options["dataset"], "test", data_dir=options.get("data_dir"))
-    one = jnp.asarray(loaded.preprocess(data[0]["image"]))[None]
+    one = jnp.asarray(loaded.preprocess(data[0]["input"]))[None]
     assert loaded.model.apply(loaded.variables, one, train=False).shape == (
         1,
         len(data.class_names),

@@ -31,7 +31,9 @@ class ArraySplit(Source):
         inputs: np.ndarray,
         targets: np.ndarray,
     ):
-        super().__init__(name=name, split=split, class_names=class_names)
+        is_class = np.issubdtype(targets.dtype, np.integer)
+        task = "classes" if is_class else "numbers"
+        super().__init__(name=name, split=split, class_names=class_names, task=task)
         self._inputs, self._targets = inputs, targets
 
     def __len__(self) -> int:
@@ -42,7 +44,7 @@ class ArraySplit(Source):
 
     def read(self, index: int) -> Example:
         values = np.asarray(self._inputs[index], np.float32)
-        return {"image": np.atleast_2d(values), "label": self.label(index)}
+        return {"input": np.atleast_2d(values), "label": self.label(index)}
 
 
 def parts(root: pathlib.Path) -> list[str]:

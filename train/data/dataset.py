@@ -24,17 +24,20 @@ IN_MEMORY_BYTES = 256 * 2**20
 class Example(TypedDict):
     """One image with its label, an index into `class_names` (-1 where there is none).
 
-    Of a series of numbers, `image` is float32 (length, channels); a label that is a float is a
+    Of a series of numbers, `input` is float32 (length, channels); a label that is a float is a
     number to be predicted.
     """
 
-    image: UInt8[np.ndarray, "h w c"] | Float32[np.ndarray, "l c"]
+    input: UInt8[np.ndarray, "h w c"] | Float32[np.ndarray, "l c"]
     label: int | float
 
 
 @runtime_checkable
 class Dataset(Protocol):
-    """A named sequence of labelled images, uint8, height by width by 1 or 3; or of series."""
+    """A named sequence of labelled images, uint8, height by width by 1 or 3; or of series.
+
+    Its attribute `task` names what labels are, "classes" or "numbers"; without it they are classes.
+    """
 
     @property
     def name(self) -> str: ...
@@ -57,6 +60,7 @@ class Source(abc.ABC):
     Args:
         decoded_bytes: size of all images once decoded, or None if it is not known.
         name: as the user wrote it; `split`, `class_names` and `skipped` as in `Dataset`.
+        task: what labels are, a name in `train.task.TASKS`.
     """
 
     def __init__(
@@ -67,8 +71,10 @@ class Source(abc.ABC):
         class_names: Sequence[str],
         skipped: int = 0,
         decoded_bytes: int | None = None,
+        task: str = "classes",
     ):
         self.name = name
+        self.task = task
         self.split = split
         self.class_names = tuple(class_names)
         self.skipped = skipped
@@ -92,7 +98,7 @@ class Source(abc.ABC):
             return self.read(index)
         if index not in self._kept:
             example = self.read(index)
-            example["image"].flags.writeable = False
+            example["input"].flags.writeable = False
             self._kept[index] = example
         return self._kept[index].copy()
 
@@ -121,6 +127,10 @@ class Subset:
         return self.data.class_names
 
     @property
+    def task(self) -> str:
+        return task_name(self.data)
+
+    @property
     def skipped(self) -> int:
         return self.data.skipped
 
@@ -142,6 +152,21 @@ def label(data: Dataset, index: int) -> int | float:
     return data[index]["label"]
 
 
+def task_name(data: Dataset) -> str:
+    """What the labels of a data set are: a name in `train.task.TASKS`.
+
+    Raises:
+        UsageError: labels are no indices, and the data set does not say what they are.
+    """
+    named = getattr(data, "task", None)
+    if named is None and isinstance(label(data, 0), float):
+        raise UsageError(
+            f"labels of {data.name!r} are numbers, not indices of classes, and the data set does "
+            "not say what they mean: give it an attribute `task = 'numbers'`"
+        )
+    return named or "classes"
+
+
 def pixels(image: Image.Image) -> UInt8[np.ndarray, "h w c"]:
     """The pixels of a grey or RGB image, with the axis of channels that a grey one lacks."""
     return np.array(image).reshape(image.height, image.width, -1)
@@ -159,7 +184,7 @@ def few_shot(data: Dataset, per_class: int, seed: int) -> Subset:
     """
     if per_class < 1:
         raise UsageError(f"`per_class` must be at least 1, got {per_class}")
-    if isinstance(label(data, 0), float):
+    if task_name(data) != "classes":
         raise UsageError(
             f"`per_class` is for data sets of classes, and {data.name!r} has numbers to be "
             "predicted; leave it out, or take a slice such as 'train[:10%]'"

@@ -64,7 +64,7 @@ class ImageFolder(Source):
         path, label = self.files[index]
         image = open_image(path)
         grey = image.mode[0] in "1LI"  # bilevel, 8 bits, 16 or 32 bits, each perhaps with alpha
-        return {"image": pixels(to_channels(image, 1 if grey else 3)), "label": label}
+        return {"input": pixels(to_channels(image, 1 if grey else 3)), "label": label}
 
 
 def load(root: pathlib.Path, split: str, *, skip_broken: bool = False) -> ImageFolder:

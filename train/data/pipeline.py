@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from checkpoints.preprocess import Preprocess
-from train.data.dataset import Dataset, label
+from train.data.dataset import Dataset, task_name
 from zoo.errors import UsageError
 
 Batch = dict[str, np.ndarray]
@@ -54,7 +54,7 @@ def train_batches(
         threads: how many batches are prepared at the same time; 0 does the work in the caller.
 
     Returns:
-        An iterator of {"image": float32 (b, h, w, c), "label": int32 (b,)}, b = batch_size / n.
+        An iterator of {"input": float32 (b, h, w, c), "label": int32 (b,)}, b = batch_size / n.
         Closing it stops its threads.
 
     Raises:
@@ -85,7 +85,7 @@ def eval_batches(
         threads: how many batches are prepared at the same time; 0 does the work in the caller.
 
     Returns:
-        An iterator of {"image": float32 (b, h, w, c), "label": int32 (b,), "mask": float32 (b,)},
+        An iterator of {"input": float32 (b, h, w, c), "label": int32 (b,), "mask": float32 (b,)},
         where the mask is 1 for an example and 0 for padding, whose image and label are zeros.
 
     Raises:
@@ -114,16 +114,16 @@ class TrainBatches:
         positions = shard_of(index, self.batch_size, self.shard)
         images, labels = zip(*[self.example(self.position + p) for p in positions], strict=True)
         images = self.preprocess.normalize(np.stack(images))
-        return {"image": images, "label": np.array(labels, label_type(self.data))}
+        return {"input": images, "label": np.array(labels, label_type(self.data))}
 
     def example(self, position: int) -> tuple[np.ndarray, int | float]:
         """The image and label at a position of the endless stream."""
         epoch, offset = divmod(position, len(self.data))
         example = self.data[int(order(len(self.data), self.seed, epoch)[offset])]
         if self.augment is None:
-            return self.preprocess.resize(example["image"]), example["label"]
+            return self.preprocess.resize(example["input"]), example["label"]
         rng = np.random.default_rng((self.seed, AUGMENT, position))
-        return self.augment(example["image"], rng, self.preprocess), example["label"]
+        return self.augment(example["input"], rng, self.preprocess), example["label"]
 
 
 @functools.lru_cache(maxsize=2)  # an epoch's end and the next one's beginning
@@ -147,13 +147,13 @@ class EvalBatches:
     def __getitem__(self, index: int) -> Batch:
         positions = shard_of(index, self.batch_size, self.shard)
         batch = {
-            "image": np.zeros((len(positions), *self.preprocess.shape), np.float32),
+            "input": np.zeros((len(positions), *self.preprocess.shape), np.float32),
             "label": np.zeros(len(positions), label_type(self.data)),
             "mask": np.zeros(len(positions), np.float32),
         }
         for row, position in enumerate(p for p in positions if p < len(self.data)):
             example = self.data[position]
-            batch["image"][row] = self.preprocess(example["image"])
+            batch["input"][row] = self.preprocess(example["input"])
             batch["label"][row] = example["label"]
             batch["mask"][row] = 1
         return batch
@@ -161,7 +161,7 @@ class EvalBatches:
 
 def label_type(data: Dataset) -> type[np.generic]:
     """Integers of classes, or numbers to be predicted."""
-    return np.float32 if isinstance(label(data, 0), float) else np.int32
+    return np.float32 if task_name(data) == "numbers" else np.int32
 
 
 def shard_of(k: int, batch_size: int, shard: tuple[int, int]) -> range:

@@ -63,7 +63,7 @@ class TfdsSplit(Source):
         record = self._records[index]
         with Image.open(io.BytesIO(record[self._keys.image])) as image:
             upright = to_channels(ImageOps.exif_transpose(image), self._channels)
-        return {"image": pixels(upright), "label": int(record[self._keys.label])}
+        return {"input": pixels(upright), "label": int(record[self._keys.label])}
 
 
 class TfdsSeries(Source):
@@ -79,7 +79,8 @@ class TfdsSeries(Source):
         target = features[self._keys.label]
         self._is_class = type(target) is tfds.features.ClassLabel
         names = target.names if self._is_class else ("value",)
-        super().__init__(name=name, split=split, class_names=names)
+        task = "classes" if self._is_class else "numbers"
+        super().__init__(name=name, split=split, class_names=names, task=task)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -93,7 +94,7 @@ class TfdsSeries(Source):
         values = np.asarray(record[self._keys.image], np.float32)
         if values.ndim == 1:
             values = values[None] if self._is_table else values[:, None]
-        return {"image": values, "label": self.label(index)}
+        return {"input": values, "label": self.label(index)}
 
 
 class Keys(NamedTuple):

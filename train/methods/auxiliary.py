@@ -37,7 +37,7 @@ def auxiliary(
         found, batch_stats = forward(params, batch["input"], method="with_auxiliary")
         outputs, *others = found
         labels = batch["label"]
-        extra = sum(judged(chosen, other, labels) for other in others)
+        extra: Any = sum(judged(chosen, other, labels) for other in others)
         losses = judged(chosen, outputs, labels) + weight * extra
         return losses, (batch_stats, per_example(task, outputs, labels) | {"auxiliary": extra})
 

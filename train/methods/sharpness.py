@@ -36,7 +36,7 @@ def sharpness_aware(
         inner = optax.GradientTransformation(descent.init, partial(descent.update, **extra))
         return optax.contrib.sam(inner, ascent, opaque_mode=True)
 
-    def update(updates: Any, state: Any, params: Any = None, *, grad_fn: Any, **extra: Any) -> Any:
-        return around(**extra).update(updates, state, params, grad_fn=grad_fn)
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        return around(**extra).update(updates, state, params, grad_fn=extra["grad_fn"])
 
     return optax.GradientTransformationExtraArgs(around().init, update)

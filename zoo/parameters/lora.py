@@ -49,8 +49,9 @@ def lora(
 
     def split(params: Any) -> tuple[Any, Any]:
         kinds = dict.fromkeys(whole, "whole") | dict.fromkeys(kernels, "kernel")
-        flat, kind = flatten_dict(params), flatten_dict(select(params, kinds, default="kept"))
-        trained = {p: leaf for p, leaf in flat.items() if kind[p] == "whole"}
+        flat: dict[Any, Any] = flatten_dict(params)
+        kind = flatten_dict(select(params, kinds, default="kept"))
+        trained: dict[Any, Any] = {p: leaf for p, leaf in flat.items() if kind[p] == "whole"}
         kept = {p: leaf for p, leaf in flat.items() if kind[p] != "whole"}
         for path, leaf in kept.items():
             if kind[path] == "kernel" and leaf.ndim > 1:
@@ -64,7 +65,8 @@ def lora(
         return {"a": a, "b": jnp.zeros((rank, columns), kernel.dtype)}
 
     def join(trained: Any, kept: Any) -> Any:
-        new, joined = flatten_dict(trained), flatten_dict(kept)
+        new: dict[Any, Any] = flatten_dict(trained)
+        joined: dict[Any, Any] = flatten_dict(kept)
         for path, leaf in new.items():
             if path[-2:] == ("lora", "a"):
                 kernel = path[:-2]

@@ -102,7 +102,7 @@ def _checked(row: identify.Found | None) -> str:
 
 def _architecture(path: Path, tensors: Mapping[str, Any]) -> str:
     name = recognise.named_in(path.name)
-    is_keras = any(key.endswith("/kernel") for key in tensors)
+    is_keras = any(k.endswith("/kernel") and not k.startswith("params/") for k in tensors)
     if name and is_keras and f"{name}_keras" in zoo.list_models():
         return f"{name}_keras"
     if name:

@@ -116,4 +116,11 @@ def _library(model: Any, tensors: Mapping[str, np.ndarray]) -> str:
     known = sources(model)
     if not known:
         raise UsageError(f"no library's names for {type(model).__name__} models are known.")
-    return max(known, key=lambda source: shared_names(model, tensors, source))
+
+    def shared(source: str) -> int:
+        try:
+            return shared_names(model, tensors, source)
+        except UsageError:  # not even the input is known, without the names of that library
+            return 0
+
+    return max(known, key=shared)

@@ -1,5 +1,6 @@
 """Other libraries' tensors to our trees and back: one rename table per family."""
 
+import contextlib
 import importlib
 import importlib.util
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from checkpoints.convert import own
 from checkpoints.convert.rules import (
     Path,
     Shape,
@@ -42,7 +44,8 @@ def import_weights(
         model: the architecture, with as many classes as the tensors have.
         tensors: arrays under the source's own names. Their dtypes are kept. The first convolution
             says for how many channels of input they are.
-        source: the library whose names they are, as in `"timm"` or `"torchvision"`.
+        source: the library whose names they are, as in `"timm"` or `"torchvision"`; "zoo" for our
+            own paths, `params/stem/conv/kernel`.
 
     Returns:
         Nested dictionaries of NumPy arrays: views of `tensors` where the layout allows.
@@ -123,8 +126,22 @@ def _axis(table: Table, path: Path, axis: int, tensors: Mapping[str, np.ndarray]
 
 
 def _tables(model: nn.Module) -> Mapping[str, Any]:
+    """Tables of the model's family by library, and that of our own names."""
     module = f"{__name__}.{type(model).__module__.rpartition('.')[2]}"
-    return importlib.import_module(module).TABLES if importlib.util.find_spec(module) else {}
+    found = importlib.import_module(module).TABLES if importlib.util.find_spec(module) else {}
+    return {**found, own.NAME: lambda model: own.table(_reads_images(model, found))}
+
+
+def _reads_images(model: nn.Module, tables: Mapping[str, Any]) -> bool:
+    for table in tables.values():
+        with contextlib.suppress(UsageError):  # the family is known there, this network is not
+            if _resolved(table, model).example is not None:
+                return False
+    return True
+
+
+def _resolved(table: Any, model: nn.Module) -> Table:
+    return table if isinstance(table, Table) else table(model)
 
 
 def _table(model: nn.Module, source: str) -> Table:
@@ -133,8 +150,7 @@ def _table(model: nn.Module, source: str) -> Table:
         known = ", ".join(tables) or "none"
         family = type(model).__module__.rpartition(".")[2]
         raise UsageError(f"no names of {family} models are known for {source!r}; known: {known}")
-    table = tables[source]
-    return table if isinstance(table, Table) else table(model)
+    return _resolved(tables[source], model)
 
 
 def _shapes(model: nn.Module, table: Table, tensors: Mapping[str, np.ndarray]) -> dict[Path, Shape]:

@@ -64,7 +64,7 @@ class Table(NamedTuple):
     """Everything that translates one family to one source library.
 
     Attributes:
-        rules: tried from top to bottom.
+        rules: tried from top to bottom; without any, every leaf is called by its path.
         order: parts of source names in the order in which the source lists them; numbers
             sort by value, before words. `parent.part` is the place of a part below that parent.
             The whole name of a module goes before its parts, for sources that interleave them.
@@ -114,6 +114,8 @@ NORM = (
 def source_name(table: Table, path: Path) -> tuple[str, Leaf]:
     """Where the source keeps our leaf `path`, and how."""
     collection, *modules, leaf_name = path
+    if not table.rules:
+        return table.separator.join(path), Leaf(f"{collection}/{leaf_name}", leaf_name)
     module = "/".join(modules)
     for rule in table.rules:
         found = _pattern(rule.ours).fullmatch(module)
@@ -204,7 +206,8 @@ def to_source(table: Table, arrays: Mapping[Path, Any]) -> dict[str, np.ndarray]
         tensors |= zip(parts, map(np.ascontiguousarray, pieces), strict=True)
     for name, first in table.aliases(list(tensors)).items():
         tensors[name] = tensors[first].copy()
-    return {name: tensors[name] for name in sorted(tensors, key=_sort_key(table))}
+    key = _sort_key(table) if table.order else None
+    return {name: tensors[name] for name in sorted(tensors, key=key)}
 
 
 def _unpacked(

@@ -107,6 +107,9 @@ def without_prefixes(tensors: Mapping[str, Any]) -> Contents:
     found, notes = dict(tensors), list[str]()
     if any("/" in name for name in found):  # Keras's and our own names, which nothing wraps
         return Contents(found, ())
+    if _is_our_tree(found):
+        ours = {name.replace(".", "/"): tensor for name, tensor in found.items()}
+        return Contents(ours, ("took names with dots for paths",))
     for _ in range(_MOST_CHANGES):
         step = next(filter(None, (change(found) for change in _CHANGES)), None)
         if step is None:
@@ -114,6 +117,14 @@ def without_prefixes(tensors: Mapping[str, Any]) -> Contents:
         found = step.tensors
         notes += step.notes
     return Contents(found, tuple(notes))
+
+
+def _is_our_tree(names: Iterable[str]) -> bool:
+    """Whether names are those of a flattened tree of variables, with dots."""
+    parts = [name.split(".") for name in names]
+    return any(part[-1] in ("kernel", "scale") for part in parts) and all(
+        part[0] in ("params", "batch_stats") for part in parts
+    )
 
 
 def _without_common(tensors: Mapping[str, Any]) -> Contents | None:

@@ -28,7 +28,7 @@ def require_libraries(config: Config) -> None:
 
 
 @contextlib.contextmanager
-def loggers(config: Config, directory: Path, step: int) -> Iterator[list[Logger]]:
+def loggers(config: Config, directory: Path | Any, step: int) -> Iterator[list[Logger]]:
     """Opens what the config asks for, and closes it however the run ends.
 
     Args:
@@ -47,7 +47,7 @@ def loggers(config: Config, directory: Path, step: int) -> Iterator[list[Logger]
 
 
 @contextlib.contextmanager
-def _tensorboard(directory: Path, step: int) -> Iterator[Logger]:
+def _tensorboard(directory: Path | Any, step: int) -> Iterator[Logger]:
     library = _library("tensorboardX", "tensorboard")
     writer = library.SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1)
 
@@ -61,12 +61,12 @@ def _tensorboard(directory: Path, step: int) -> Iterator[Logger]:
 
 
 @contextlib.contextmanager
-def _wandb(config: Config, directory: Path) -> Iterator[Logger]:
+def _wandb(config: Config, directory: Path | Any) -> Iterator[Logger]:
     library = _library("wandb", "wandb")
     run = library.init(
         project=config.wandb,
         name=directory.name,
-        dir=str(directory),
+        dir=str(directory) if isinstance(directory, Path) else None,
         config=dataclasses.asdict(config),
         resume="auto",  # goes on with a run of this directory that did not end well
     )

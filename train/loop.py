@@ -163,7 +163,8 @@ class Run:
         )
 
     def close(self) -> None:
-        """Ends the threads that read images."""
+        """Writes what is left of the log, and ends the threads that read images."""
+        self.log.flush()
         self.batches.close()
 
     def to_the_end(self, loggers: Sequence[Logger] = ()) -> Result:
@@ -297,6 +298,7 @@ class Run:
     def _save(self, metrics: dict[str, float | int] | None) -> None:
         card, step = self._card(metrics), self.progress.step
         self.require_ours()
+        self.log.flush()  # a run goes on from here with the rows that were logged before
         state = replicate(self.state, self.mesh)  # pmap's knows only the devices of one process
         for found in self.window:
             self._require_finite(found["loss"])

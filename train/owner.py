@@ -2,7 +2,7 @@
 
 On a disk of this machine the file is locked too (flock), and the system lets go of that lock when
 the process ends, however it ends. Elsewhere (buckets, file systems without locks) what the file
-says has to do.
+says has to do; in a bucket it is created on the condition that there is none.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from checkpoints import atomic
+from checkpoints import atomic, paths, remote
 from zoo.errors import UsageError
 
 NAME = ".owner.json"
@@ -59,10 +59,10 @@ class Owner:
             self._unlock()
             self._path.unlink(missing_ok=True)
             self._file, _ = _locked(self._path)
-        self._write()
-        self.check()
         if other:
             say(f"taking {directory} over from {_described(other)}")
+        self._write(other)
+        self.check()
 
     def check(self) -> None:
         """Makes sure that the directory is still there, and still ours.
@@ -85,9 +85,15 @@ class Owner:
             self._path.unlink(missing_ok=True)
         self._unlock()
 
-    def _write(self) -> None:
+    def _write(self, gone: dict[str, Any] | None) -> None:
         text = json.dumps(self._me)
-        if self._file is None:
+        if paths.is_remote(self._path):
+            if gone:
+                self._path.unlink(missing_ok=True)
+            if not remote.create(self._path, text):
+                now = _described(_read(self._path) or {})
+                raise UsageError(f"`out` {self.directory} is in use by {now}: {_ELSE}")
+        elif self._file is None:
             atomic.write_text(self._path, text)
         else:
             os.truncate(self._file, 0)

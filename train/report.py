@@ -32,18 +32,30 @@ class MetricsLog:
 
     Opened for a resumed run it first drops what was logged after `step`, since that is about to
     be computed again; a kill at any moment leaves whole files. With `writes=False` it only
-    remembers: another process writes.
+    remembers: another process writes. In a bucket, where nothing can be appended to an object, both
+    files are written anew, every `INTERVAL` seconds at most and by `flush`.
     """
 
-    def __init__(self, directory: Path, step: int, *, writes: bool = True) -> None:
+    INTERVAL = 2.0
+
+    def __init__(self, directory: Path | Any, step: int, *, writes: bool = True) -> None:
         self.rows = [row for row in read_rows(directory) if row["step"] <= step]
         self._writes = writes
         if not writes:
             return
         self._jsonl = directory / "metrics.jsonl"
         self._csv = directory / "metrics.csv"
+        self._appends = isinstance(directory, Path)
+        self._written, self._time = -1, 0.0
         for path in (self._jsonl, self._csv):
             atomic.remove_leftovers(path)
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes the rows that are not written yet."""
+        if not self._writes or self._written == len(self.rows):
+            return
+        self._written, self._time = len(self.rows), time.monotonic()
         atomic.write_text(self._jsonl, "".join(json.dumps(row) + "\n" for row in self.rows))
         self._write_table()
 
@@ -52,6 +64,11 @@ class MetricsLog:
         self.rows.append(row)
         if not self._writes:
             return
+        if not self._appends:
+            if time.monotonic() - self._time > self.INTERVAL:
+                self.flush()
+            return
+        self._written += 1
         with self._jsonl.open("a") as file:
             file.write(json.dumps(row) + "\n")
         if row.keys() <= set(self._columns):
@@ -71,7 +88,7 @@ class MetricsLog:
         atomic.write_text(self._csv, table.getvalue())
 
 
-def read_rows(directory: Path) -> list[Row]:
+def read_rows(directory: Path | Any) -> list[Row]:
     """Rows of a run's metrics.jsonl; lines that a kill or a full disk cut short are left out."""
     path = directory / "metrics.jsonl"
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
@@ -86,7 +103,7 @@ def _row(line: bytes) -> Row | None:
     return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
 
 
-def plot_curves(rows: list[Row], path: Path, *, title: str) -> None:
+def plot_curves(rows: list[Row], path: Path | Any, *, title: str) -> None:
     """Draws loss, accuracy and learning rate over steps into a PNG file."""
     from matplotlib.figure import Figure
 

@@ -13,7 +13,7 @@ import optax
 
 from checkpoints import store
 from train import config as configs
-from train import divergence, hosts, recorded, saved, setup, signals
+from train import divergence, hosts, peers, recorded, saved, setup, signals
 from train.augment import Augment
 from train.config import Config
 from train.data import Dataset, train_batches
@@ -92,14 +92,19 @@ def fit(config: Config, reporter: Reporter | None = None) -> Result:
     """
     reporter = reporter or Reporter()
     require_libraries(config)
-    training, evaluation = setup.load_data(config)
+    training, evaluation = hosts.together(lambda: setup.load_data(config))
     if training.skipped or evaluation.skipped:
         reporter.say(f"broken images left out: {training.skipped + evaluation.skipped}")
-    start = setup.load_model(config, training)
+    start = hosts.together(lambda: setup.load_model(config, training))
     check_rates(config.optimization, start.variables["params"])
-    data = Data(training, evaluation, recorded.facts(training, evaluation))
-    with owned(config, data.facts, reporter.say) as (directory, require_ours):
-        make_run = functools.partial(Run, config, start, data, directory, require_ours, reporter)
+    data = hosts.together(lambda: Data(training, evaluation, recorded.facts(training, evaluation)))
+    with (
+        owned(config, data.facts, reporter.say) as (directory, require_ours),
+        peers.watched(store.latest(directory)) as saved_at,
+    ):
+        make_run = functools.partial(
+            Run, config, start, data, directory, require_ours, saved_at, reporter
+        )
         try:
             while (result := _to_the_end(make_run)) is None:
                 pass
@@ -131,11 +136,13 @@ class Run:
         data: Data,
         directory: Path | Any,
         require_ours: Callable[[], None],
+        saved_at: Callable[[Path | Any], None],
         reporter: Reporter,
     ):
         self.config, self.start = config, start
         self.training, self.evaluation = data.training, data.evaluation
         self.directory, self.require_ours, self.reporter = directory, require_ours, reporter
+        self.saved_at = saved_at
         smoothing = config.optimization.label_smoothing
         smoothed = functools.partial(softmax_cross_entropy, smoothing=smoothing)
         self.objective = supervised(task_of(data[0]), loss=smoothed if smoothing else None)
@@ -305,6 +312,7 @@ class Run:
         flaws = saved.save(self.directory, state, card, step=step, infinite=self.infinite)
         if flaws:
             self._diverged(f"{divergence.described(flaws)} became infinite or NaN")
+        self.saved_at(store.step_path(self.directory, step))
         self.best = max(filter(None, (self.best, card.rank)), default=None)
         if hosts.is_first():
             store.keep(self.directory, KEPT)

@@ -40,6 +40,7 @@ def owned(
 
     try:
         directory = paths.path(hosts.agreed(claim))
+        hosts.require_shared(directory)
         yield directory, owners[0].check if owners else lambda: None
     finally:
         for mine in owners:

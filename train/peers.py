@@ -25,7 +25,7 @@ import jax
 from zoo.errors import UsageError
 
 BEAT = 2.0  # seconds between signs of life
-PATIENCE = 18.0  # seconds without one after which a process counts as gone
+PATIENCE = 15.0  # seconds without one after which a process counts as gone
 GRACE = 5.0  # seconds in which all may find the same error by themselves
 STATUS = 1  # of a process that ends because another is gone
 
@@ -70,7 +70,7 @@ class Peers:
                     lost = "host 0 does not answer"
                 except Exception as error:  # the service is gone, with the process that runs it
                     lost = f"host 0 is gone: {error}".split("\n")[0]
-                if lost and not self._over.wait(GRACE):
+                if lost and not self._over.is_set():
                     self.end(lost)
                 self._over.wait(BEAT)
 
@@ -83,7 +83,7 @@ class Peers:
             before, since = self._heard[i]
             if told != before:
                 self._heard[i] = told, time.monotonic()
-            if told.startswith("failed"):
+            if told.startswith("failed") and not self._over.wait(GRACE):
                 return f"host {i} has stopped: {told.removeprefix('failed ')}"
             if told.startswith("lost"):
                 return told.removeprefix("lost ")

@@ -10,22 +10,20 @@ import functools
 import importlib.metadata
 import importlib.resources
 import json
+import math
 import platform
 from dataclasses import dataclass, field
 from typing import Any
 
 from checkpoints.preprocess import Preprocess
-from zoo.errors import UsageError, closest
+from zoo.errors import UsageError, closest, shown
+from zoo.fields import annotations, misfit
 
 _LIBRARIES = ("jax-functional-zoo", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
-_KINDS = {
-    **dict.fromkeys(("name", "architecture"), str),
-    **dict.fromkeys(("overrides", "metrics", "versions"), dict),
-    **dict.fromkeys(("source", "fingerprint"), dict | None),
-    **dict.fromkeys(("label_set", "format", "license"), str | None),
-    **dict.fromkeys(("num_classes", "parameters"), int | None),
-}
+_LARGEST = 64 << 20  # characters of a card; a million class names take 20 million
+_MOST_CLASSES = 1_000_000
+_LONGEST = 100_000  # characters of a text in it
 
 
 @dataclass(frozen=True)
@@ -80,9 +78,14 @@ class Card:
     def __post_init__(self):
         for name in ("overrides", "source", "metrics", "fingerprint", "versions"):
             object.__setattr__(self, name, _jsonable(name, getattr(self, name)))
+        if self.num_classes is not None and not 1 <= self.num_classes <= _MOST_CLASSES:
+            raise UsageError(
+                f"The card of {shown(self.name)} has {shown(self.num_classes)} classes; there must "
+                f"be from 1 to {_MOST_CLASSES:,}, or None for pooled features."
+            )
         if self.class_names is not None and self.num_classes != len(self.class_names):
             raise UsageError(
-                f"The card of {self.name!r} has {self.num_classes} classes and "
+                f"The card of {shown(self.name)} has {self.num_classes} classes and "
                 f"{len(self.class_names)} class names; they must agree."
             )
 
@@ -100,7 +103,11 @@ class Card:
         top1, loss = self.metrics.get("top1", 0.0), self.metrics.get("loss")
         if not isinstance(top1, int | float) or not isinstance(loss, int | float):
             return None
-        return float(top1), -float(loss)
+        try:
+            rank = float(top1), -float(loss)
+        except OverflowError:
+            return None
+        return None if any(map(math.isnan, rank)) else rank
 
     def to_json(self) -> str:
         """The card as readable JSON; `Card.from_json` gives back an equal card."""
@@ -114,26 +121,49 @@ class Card:
             UsageError: not JSON, or a field that this version does not know.
         """
         try:
-            return cls.from_dict(json.loads(text))
-        except (json.JSONDecodeError, TypeError, AttributeError) as error:
+            if len(text) > _LARGEST:
+                raise ValueError(f"it has more than {_LARGEST:,} characters")
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"This is not the card of a checkpoint: {error}.") from error
+        return cls.from_dict(values)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Card":
-        """Builds a card from the values of its JSON object."""
-        fields = [f.name for f in dataclasses.fields(cls)]
-        if unknown := sorted(set(values) - set(fields)):
-            raise UsageError(
-                f"A card has no field {unknown[0]!r}; a newer jax-functional-zoo may have written "
-                f"it, then install that one{closest(unknown[0], fields) or '.'}"
-            )
-        for name, kind in _KINDS.items():
-            if name in values and not isinstance(values[name], kind):
-                raise TypeError(f"its `{name}` is {values[name]!r}")
-        values = {**values, "preprocess": Preprocess.from_dict(values.get("preprocess", {}))}
-        if values.get("class_names") is not None:
-            values["class_names"] = tuple(values["class_names"])
-        return cls(**values)
+    def from_dict(cls, values: Any) -> "Card":
+        """Builds a card from the values of its JSON object.
+
+        Raises:
+            UsageError: no object, a field that this version does not know, a value of another type,
+                or one that is missing.
+        """
+        try:
+            return cls(**_checked(cls, values))
+        except (UsageError, TypeError) as error:  # TypeError: a field without default is missing
+            raise UsageError(f"This is not the card of a checkpoint: {error}") from error
+
+
+def _checked(cls: type[Card], values: Any) -> dict[str, Any]:
+    """The values as a card has them, if all are of the right type."""
+    kinds = annotations(cls)
+    if not isinstance(values, dict):
+        raise UsageError(f"it is {shown(values)} and no object.")
+    if unknown := sorted(set(values) - set(kinds)):
+        raise UsageError(
+            f"A card has no field {shown(unknown[0])}; a newer jax-functional-zoo may have written "
+            f"it, then install that one{closest(unknown[0], kinds) or '.'}"
+        )
+    preprocess = values.get("preprocess", {})
+    if not isinstance(preprocess, dict):
+        raise UsageError(f"its `preprocess` is {shown(preprocess)} and no object.")
+    values = {**values, "preprocess": Preprocess.from_dict(preprocess)}
+    for name, value in values.items():
+        if wrong := misfit(value, kinds[name]):
+            raise UsageError(f"its `{name}` is {shown(value)}, which must be {wrong}.")
+        if isinstance(value, str) and len(value) > _LONGEST:
+            raise UsageError(f"its `{name}` has {len(value):,} characters: {shown(value)}.")
+    if values.get("class_names") is not None:
+        values["class_names"] = tuple(values["class_names"])
+    return values
 
 
 def current_versions() -> dict[str, str]:
@@ -150,7 +180,9 @@ def current_versions() -> dict[str, str]:
 @functools.cache
 def _label_set(name: str) -> tuple[str, ...]:
     """Names of a list that ships with the package; none if this version does not know it."""
-    if not name.isidentifier():  # a card may come from anywhere, and is to read no other file
+    if (
+        not name.isidentifier() or len(name) > 64
+    ):  # a card may come from anywhere, and is to read no other file
         return ()
     file = importlib.resources.files("checkpoints").joinpath(f"{name}.txt")
     return tuple(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else ()
@@ -160,5 +192,5 @@ def _jsonable(name: str, value: Any) -> Any:
     """The value as JSON reads it back: tuples become lists, keys strings."""
     try:
         return json.loads(json.dumps(value))
-    except TypeError as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"`{name}` of a card must hold JSON values only: {error}.") from error

@@ -98,7 +98,9 @@ def error(found: Mapping[str, Any], recorded: Mapping[str, Any]) -> float:
                 )
         numbers = [np.hstack([*(f[n] for n in _NUMBERS), *f["first"]]) for f in (found, recorded)]
         return float(np.abs(numbers[0] - numbers[1]).max() / (recorded["largest"] or 1.0))
-    except (KeyError, TypeError) as unknown:
+    except UsageError:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError) as unknown:
         raise UsageError("The recorded fingerprint is not of a form that is known.") from unknown
 
 

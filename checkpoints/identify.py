@@ -37,7 +37,13 @@ class Found(NamedTuple):
 
 
 def digests(path: Path) -> dict[str, str]:
-    """SHA-256 and MD5 of a file, which is what publishers state."""
+    """SHA-256 and MD5 of a file, which is what publishers state.
+
+    Raises:
+        UsageError: a pipe or a device, which may never end.
+    """
+    if not path.is_file():
+        raise UsageError(f"{str(path)!r} is a pipe or a device and no file of weights.")
     hashes = {"sha256": hashlib.sha256(), "md5": hashlib.md5(usedforsecurity=False)}
     with path.open("rb") as file:
         while block := file.read(_CHUNK):

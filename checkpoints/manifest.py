@@ -18,9 +18,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from checkpoints import paths, remote
-from zoo.errors import UsageError
+from zoo.errors import UsageError, shown
 
 NAME = "manifest.json"
+_LARGEST = 64 << 20  # bytes of a manifest; that of a thousand leaves has 200,000
 FORMAT = 1
 
 
@@ -63,15 +64,17 @@ def read(directory: Path | Any) -> dict[str, Any]:
             f"{str(directory)!r} is not a checkpoint, or its writing was cut short: {state}."
         )
     try:
+        if paths.size(directory / NAME) > _LARGEST:
+            raise ValueError(f"more than {_LARGEST:,} bytes")
         manifest = json.loads((directory / NAME).read_text(encoding="utf-8"))
         version, well_formed = manifest["format"], _is_well_formed(manifest)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(directory, NAME, "cannot be read") from error
     if not well_formed:
         raise _damaged(directory, NAME, "cannot be read")
     if version != FORMAT:
         raise UsageError(
-            f"The checkpoint {str(directory)!r} has format {version!r} and this version reads "
+            f"The checkpoint {str(directory)!r} has format {shown(version)} and this version reads "
             f"format {FORMAT}; install a newer jax-functional-zoo."
         )
     return manifest
@@ -85,10 +88,16 @@ def place(directory: Path | Any, manifest: Mapping[str, Any]) -> Path | Any:
 def verify(directory: Path | Any, only: str | None = None) -> dict[str, Any]:
     """Checks size and SHA-256 of every file, or of one; returns the manifest.
 
+    What a person lays beside the manifest is left alone; folders hold what is listed and no more,
+    for a file that no hash is known of would be read unchecked.
+
     Raises:
-        UsageError: what `read` raises, or a file is missing, cut short or changed; it is named.
+        UsageError: what `read` raises, or a file is missing, cut short, changed or not listed; it
+            is named.
     """
     manifest = read(directory)
+    for name in _unlisted(directory, manifest) if only is None else {only} - {*manifest["files"]}:
+        raise _damaged(directory, name, f"is not listed in {NAME}, which vouches for every file")
     for name, entry in manifest["files"].items():
         path = place(directory, manifest) / name
         if only not in (None, name):
@@ -100,6 +109,16 @@ def verify(directory: Path | Any, only: str | None = None) -> dict[str, Any]:
         if sha256(path) != entry["sha256"]:
             raise _damaged(directory, name, "has changed since it was written (SHA-256 differs)")
     return manifest
+
+
+def _unlisted(directory: Path | Any, manifest: Mapping[str, Any]) -> list[str]:
+    """Files in folders of a local checkpoint, but for hidden ones, that the manifest omits."""
+    if paths.is_remote(directory):
+        return []
+    content = place(directory, manifest)
+    found = (p.relative_to(content) for p in content.rglob("*") if not p.is_dir())
+    inside = (p.as_posix() for p in found if len(p.parts) > 1 and not p.parts[0].startswith("."))
+    return sorted({*inside} - {*manifest["files"]})
 
 
 def is_complete(directory: Path | Any) -> bool:
@@ -139,7 +158,7 @@ def _is_well_formed(manifest: Mapping[str, Any]) -> bool:
 
 def _is_inside(name: str) -> bool:
     path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and "\\" not in name
+    return not path.is_absolute() and ".." not in path.parts and not {"\\", "\0"} & {*name}
 
 
 def _entry(path: Path | Any) -> dict[str, Any]:

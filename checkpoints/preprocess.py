@@ -21,7 +21,8 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image, ImageOps
 
-from zoo.errors import UsageError, closest
+from zoo.errors import UsageError, closest, shown
+from zoo.fields import annotations, frozen, misfit
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -31,10 +32,13 @@ INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+CROP_MODES = ("center", "squash")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _LONGEST = 32  # times the short side, up to which a picture is resized whole
 _MOST_CHANNELS = 4096
+_LARGEST = 16_384  # pixels, of a side
+_LONGEST_SERIES = 10**8
 _MODES = {1: "L", 3: "RGB"}
 
 
@@ -51,8 +55,10 @@ class Preprocess:
         mean: per channel, of pixels in [0, 1]; one value means grey input, three mean RGB. With
             any other number `normalize` works, and pictures are refused.
         std: per channel, of pixels in [0, 1].
+        crop_mode: "center" keeps the shape of things and loses the ends of long images; "squash"
+            makes every image square before the crop.
 
-    Reference: `timm.data.create_transform(is_training=False, crop_mode="center")`.
+    Reference: `timm.data.create_transform(is_training=False)`, of the same crop mode.
     """
 
     image_size: int = 224
@@ -60,28 +66,50 @@ class Preprocess:
     interpolation: str = "bicubic"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    crop_mode: str = "center"
 
     def __post_init__(self):
-        if self.image_size < 1:
-            raise UsageError(f"`image_size` must be at least 1 pixel, got {self.image_size}.")
-        if not 0 < self.crop_pct <= 1:
-            raise UsageError(f"`crop_pct` must be above 0 and at most 1, got {self.crop_pct}.")
-        if self.interpolation not in INTERPOLATIONS:
+        self._check_types()
+        if not 1 <= self.image_size <= _LARGEST:
             raise UsageError(
-                f"`interpolation` must be one of {', '.join(INTERPOLATIONS)}, "
-                f"got {self.interpolation!r}{closest(self.interpolation, INTERPOLATIONS)}"
+                f"`image_size` must be from 1 to {_LARGEST:,} pixels, got {shown(self.image_size)}."
             )
-        if not self.mean or len(self.mean) != len(self.std) or min(self.std) <= 0:
+        if not 0 < self.crop_pct <= 1 or self.image_size / self.crop_pct > _LARGEST:
+            raise UsageError(
+                "`crop_pct` must be above 0 and at most 1, and the image that is cropped at most "
+                f"{_LARGEST:,} pixels, got {self.crop_pct}."
+            )
+        for name, known in (("interpolation", INTERPOLATIONS), ("crop_mode", CROP_MODES)):
+            if (value := getattr(self, name)) not in known:
+                raise UsageError(
+                    f"`{name}` must be one of {', '.join(known)}, got {shown(value)}"
+                    f"{closest(value, known)}"
+                )
+        finite = all(map(math.isfinite, (*self.mean, *self.std)))
+        if not self.mean or len(self.mean) != len(self.std) or not finite or min(self.std) <= 0:
             raise UsageError(
                 "`mean` and `std` must have one value for each channel and `std` must be positive, "
-                f"got {self.mean} and {self.std}."
+                f"got {shown(self.mean)} and {shown(self.std)}."
             )
+        if self.channels > _MOST_CHANNELS:
+            raise UsageError(f"`mean` has {self.channels:,} values; at most {_MOST_CHANNELS:,}.")
+
+    def _check_types(self) -> None:
+        for name, kind in annotations(type(self)).items():
+            if wrong := misfit(value := getattr(self, name), kind):
+                raise UsageError(f"`{name}` must be {wrong}, got {shown(value)}.")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Preprocess":
-        """The inverse of `dataclasses.asdict`, of sequences too; accepts JSON's lists."""
+        """The inverse of `dataclasses.asdict`, of sequences too; accepts JSON's lists.
+
+        Raises:
+            UsageError: a field that there is not, or a value that it cannot have.
+        """
         kind = SequencePreprocess if "length" in values else Preprocess
-        return kind(**{**values, **{k: tuple(v) for k, v in values.items() if isinstance(v, list)}})
+        if unknown := [name for name in values if name not in annotations(kind)]:
+            raise UsageError(f"a preprocessing has no field {shown(unknown[0])}")
+        return kind(**{name: frozen(value) for name, value in values.items()})
 
     @property
     def channels(self) -> int:
@@ -117,9 +145,13 @@ class Preprocess:
         Args:
             image: a Pillow image, or uint8 (h, w) or (h, w, c) with 1, 2, 3 or 4 channels.
         """
-        picture = _middle(to_channels(image, self.channels))
+        picture = to_channels(image, self.channels)
         shortest, size = math.floor(self.image_size / self.crop_pct), self.image_size
-        width, height = _scaled(picture.size, shortest)
+        if self.crop_mode == "squash":
+            width = height = shortest
+        else:
+            picture = _middle(picture)
+            width, height = _scaled(picture.size, shortest)
         if (width, height) != picture.size:
             picture = picture.resize((width, height), INTERPOLATIONS[self.interpolation])
         left, top = round((width - size) / 2.0), round((height - size) / 2.0)
@@ -143,6 +175,13 @@ class SequencePreprocess(Preprocess):
     """
 
     length: int = 1
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not 1 <= self.length <= _LONGEST_SERIES:
+            raise UsageError(
+                f"`length` must be from 1 to {_LONGEST_SERIES:,} steps, got {shown(self.length)}."
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:

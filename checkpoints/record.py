@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from checkpoints import pretrained, released, store
+from checkpoints import origins, released, store
 from checkpoints.card import Card
 from zoo.errors import UsageError
 
@@ -40,7 +40,7 @@ def write(name_or_path: str | os.PathLike[str], card: Card, fingerprint: dict[st
 
 def _place(name_or_path: str | os.PathLike[str]) -> Path | None:
     """The checkpoint that holds the card; None for a row of the catalogue."""
-    directory = pretrained.local_directory(name_or_path)
+    directory = origins.local_directory(name_or_path)
     if directory is None and os.fspath(name_or_path) not in released.list_weights():
         raise UsageError(
             f"{os.fspath(name_or_path)!r} has no card to record a fingerprint in; make it a "

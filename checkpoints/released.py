@@ -41,7 +41,7 @@ def weights_info(name: str) -> Card:
         return store.read_card(_shipped()[name])
     if name in _published():
         return _published()[name]
-    raise _unknown(name)
+    raise unknown(name)
 
 
 def shipped_directory(name: str) -> Path | None:
@@ -81,7 +81,8 @@ def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return f"[\n{lines}\n]\n"
 
 
-def _unknown(name: str) -> UsageError:
+def unknown(name: str) -> UsageError:
+    """What is wrong with a name that is none of weights."""
     names = list_weights()
     if tags := [known for known in names if known.startswith(f"{name}.")]:
         return UsageError(

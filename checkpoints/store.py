@@ -11,6 +11,7 @@ Orbax alone lets some flipped bits through; the manifest does not. A run keeps i
 
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -27,10 +28,11 @@ import numpy as np
 
 from checkpoints import atomic, manifest, paths, remote
 from checkpoints.card import Card
-from checkpoints.surgery import describe, diff
+from checkpoints.surgery import describe, diff, listed
 from zoo.errors import UsageError
 
 _CARD, _ARRAYS, _STEPS = "card.json", "arrays", "steps"
+_SMALL, _DENSEST = 256 << 20, 256  # bytes that are always taken, and the largest compression
 _LEFTOVER = re.compile(r"\.\d{8,}\.(old|replaced|.+\.partial)")  # of a save or a deletion
 _CONTENT = "v-"  # folders in which a checkpoint of a bucket has its files, see `manifest`
 
@@ -150,9 +152,32 @@ def restore(
     if lines := diff(describe(abstract), found):
         raise UsageError(
             f"The checkpoint {str(directory)!r} is of another model; {len(lines)} leaves do not "
-            "match:\n  " + "\n  ".join(lines)
+            f"match:\n  {listed(lines)}"
         )
-    return {**abstract, **_read_arrays(content / _ARRAYS, groups, host)}
+    _check_size(place, groups)
+    try:
+        return {**abstract, **_read_arrays(content / _ARRAYS, groups, host)}
+    except Exception as error:  # Orbax raises whatever it meets in files that no save has written
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")[:300]
+        raise UsageError(
+            f"The arrays of the checkpoint {str(directory)!r} cannot be read: {reason}."
+        ) from error
+
+
+def _check_size(directory: Path, groups: Mapping[str, Any]) -> None:
+    """Refuses arrays that are far larger than compression explains."""
+    entries = manifest.read(directory)["files"].values()
+    stored = sum(entry["size"] for entry in entries)
+    sizes = (math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(groups) if _sized(x))
+    if (total := sum(sizes)) > _SMALL + _DENSEST * stored:
+        raise UsageError(
+            f"The checkpoint {str(directory)!r} says that it holds arrays of {total:,} bytes in "
+            f"files of {stored:,}; no weights are compressed that much, so it is refused."
+        )
+
+
+def _sized(leaf: Any) -> bool:
+    return hasattr(leaf, "shape") and isinstance(leaf.dtype, np.dtype)
 
 
 def read_card(directory: str | os.PathLike[str]) -> Card:

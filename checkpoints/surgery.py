@@ -48,6 +48,12 @@ def diff(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
     return lines
 
 
+def listed(lines: Sequence[str], most: int = 60) -> str:
+    """The lines of `diff` below each other, as many as a person reads."""
+    more = [f"... and {len(lines) - most} more"] if len(lines) > most else []
+    return "\n  ".join([*lines[:most], *more])
+
+
 def adapt(
     variables: Mapping[str, Any], template: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -74,7 +80,7 @@ def adapt(
     if lines := diff(_specs(wanted), _specs(kept)):
         raise UsageError(
             "Only classifiers, the first convolution and positions may change with the options, "
-            f"but {len(lines)} other leaves do:\n  " + "\n  ".join(lines)
+            f"but {len(lines)} other leaves do:\n  {listed(lines)}"
         )
     leaves = [target[path] if path in fresh else kept[path] for path in target]
     return jax.tree.unflatten(jax.tree.structure(dict(template)), leaves), fresh

@@ -30,6 +30,7 @@ __all__ = [
     "head_size",
     "import_weights",
     "input_channels",
+    "pooling",
     "shared_names",
     "sources",
 ]
@@ -125,10 +126,14 @@ def _axis(table: Table, path: Path, axis: int, tensors: Mapping[str, np.ndarray]
     return shape[place] if place < len(shape) else None
 
 
+def pooling(model: nn.Module) -> str:
+    """What stands before the head of a network like `model`, in timm's words, as in "avg"."""
+    return getattr(_names(model), "POOL", "avg")
+
+
 def _tables(model: nn.Module) -> Mapping[str, Any]:
     """Tables of the model's family by library, and that of our own names."""
-    module = f"{__name__}.{type(model).__module__.rpartition('.')[2]}"
-    found = importlib.import_module(module).TABLES if importlib.util.find_spec(module) else {}
+    found = getattr(_names(model), "TABLES", {})
     return {**found, own.NAME: lambda model: own.table(_reads_images(model, found))}
 
 
@@ -142,6 +147,12 @@ def _reads_images(model: nn.Module, tables: Mapping[str, Any]) -> bool:
 
 def _resolved(table: Any, model: nn.Module) -> Table:
     return table if isinstance(table, Table) else table(model)
+
+
+def _names(model: nn.Module) -> Any:
+    """The module of this package that is for the family of a model; None if there is none."""
+    module = f"{__name__}.{type(model).__module__.rpartition('.')[2]}"
+    return importlib.import_module(module) if importlib.util.find_spec(module) else None
 
 
 def _table(model: nn.Module, source: str) -> Table:

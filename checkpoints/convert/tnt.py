@@ -6,6 +6,8 @@ import numpy as np
 
 from checkpoints.convert.rules import CONV, DENSE, NORM, Leaf, Path, Rule, Shape, Table
 
+POOL = "token"  # what timm calls it that the head reads the class token
+
 TIMM = Table(
     rules=(
         Rule(

@@ -84,7 +84,7 @@ def test_two_processes_at_once(published, start, tmp_path):
 @pytest.mark.parametrize(
     "patch",
     [
-        "checkpoints.pretrained.readers.read = die",
+        "checkpoints.origins.published.readers.read = die",
         "checkpoints.store.manifest.write = die",
         "checkpoints.store.atomic._flush = die",
     ],

@@ -12,7 +12,8 @@ from safetensors.numpy import save
 
 import checkpoints
 import zoo
-from checkpoints import pretrained, timm_hub
+from checkpoints import timm_hub
+from checkpoints.origins import published as origin
 from tests.checkpoints.torch_files import write
 from zoo.errors import UsageError
 
@@ -85,7 +86,7 @@ def test_torch_files_are_read_where_there_is_no_other(hub, published, tmp_path):
     ("changes", "message"),
     [
         ({"architecture": "vit_tiny_patch16_224"}, "vit_tiny_patch16_224"),
-        ({"model_args": 3}, "is not that of a timm model"),
+        ({"model_args": 3}, "`model_args` must be an object of values by name, got 3"),
         ({"model_args": {"block_size": 3}}, r"resnet8\(block_size=3\), which this zoo does not"),
     ],
 )
@@ -150,7 +151,7 @@ def test_a_revision_stays_inside_the_cache(hub, published, tmp_path):
     for revision in ("../../x", "refs/pr/1"):
         with pytest.raises(UsageError, match="does not exist"):
             checkpoints.load(f"hf-hub:{REPO}@{revision}", cache_dir=tmp_path / "cache")
-    name = pretrained._file_name("a/b@../../../etc")
+    name = origin.file_name("a/b@../../../etc")
     assert (tmp_path / name).resolve().parent == tmp_path.resolve()
 
 

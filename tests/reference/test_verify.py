@@ -11,7 +11,7 @@ import pytest
 
 import checkpoints
 import zoo
-from checkpoints import Card, Preprocess, pretrained, surgery
+from checkpoints import Card, Preprocess, build, surgery
 from train.cli import main
 from zoo.layers.norm import BatchNorm
 
@@ -55,12 +55,12 @@ def test_verify_against_the_library(reference, capsys, tmp_path, library, archit
 def test_verify_tells_another_network_apart(reference, capsys, tmp_path, monkeypatch):
     """A norm's epsilon that is slightly off, which no shape and no name gives away."""
     directory = saved(tmp_path / "x", "resnet18")
-    create_model = pretrained.create_model
+    create_model = build.create_model
 
     def wrong(card, dtype=None):
         return create_model(card, dtype).clone(norm=partial(BatchNorm, epsilon=1e-3))
 
-    monkeypatch.setattr(pretrained, "create_model", wrong)
+    monkeypatch.setattr(build, "create_model", wrong)
     assert main(["verify", str(directory), "--against", "timm"]) == 2
     assert "differs from timm" in capsys.readouterr().err
 

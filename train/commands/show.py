@@ -116,14 +116,14 @@ def show_info(name: Name, /, *, json: bool = False) -> None:
 
 def _facts(name: str) -> dict[str, Any]:
     import checkpoints
-    from checkpoints import pretrained, store
+    from checkpoints import origins, store
 
     if name in CATALOGUE:
         return zoo.model_info(name)._asdict() | {"weights": checkpoints.list_weights(f"{name}.*")}
     weights = checkpoints.list_weights()
     if name in weights:
         return _readable(checkpoints.weights_info(name))
-    if (directory := pretrained.local_directory(name)) is not None:
+    if (directory := origins.local_directory(name)) is not None:
         return _readable(store.read_card(directory))
     if Path(name).is_file():
         return _readable(checkpoints.load(name).card)

@@ -2,10 +2,9 @@
 
 import json
 import os
-import pty
-import select
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -78,20 +77,32 @@ def test_a_signal_saves_first_and_says_so(zoo_process, tmp_path, number, status)
     assert checkpoints.load(tmp_path / "run").card.source["examples"] >= 3 * 16
 
 
+# Starts a command in a terminal of its own, closes that when a file has three lines, and answers with
+# the command's status.
+TERMINAL = """
+import os, pty, select, sys
+from pathlib import Path
+
+log = Path(sys.argv[1])
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "train.cli", *sys.argv[2:]])
+while not log.exists() or log.read_text().count("\\n") < 3:
+    if select.select([terminal], [], [], 0.05)[0]:
+        os.read(terminal, 65536)
+os.close(terminal)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
 @pytest.mark.slow
 def test_a_terminal_that_closes_ends_no_run_unsaved(tmp_path):
-    pid, terminal = pty.fork()  # the child leads a session of its own
-    if pid == 0:
-        out = ("--steps", "5000", "--save-every", "5000", "--out", str(tmp_path / "run"))
-        os.environ |= {"PYTHONPATH": str(ROOT), "TERM": "xterm"}
-        os.execv(sys.executable, [sys.executable, "-P", "-m", "train.cli", *RUN, *out])
-    log = tmp_path / "run/metrics.jsonl"
-    while not log.exists() or log.read_text().count("\n") < 3:
-        if select.select([terminal], [], [], 0.05)[0]:
-            os.read(terminal, 65536)
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 129
-    assert checkpoints.load(tmp_path / "run").card.source["examples"] >= 3 * 16
+    run = tmp_path / "run"
+    often = ("--steps", "5000", "--save-every", "5000", "--out", str(run))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    command = [sys.executable, "-c", TERMINAL, str(run / "metrics.jsonl"), *RUN, *often]
+    assert subprocess.run(command, env=environment, timeout=120).returncode == 129
+    assert checkpoints.load(run).card.source["examples"] >= 3 * 16
 
 
 @pytest.mark.slow

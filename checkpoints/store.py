@@ -15,7 +15,9 @@ import math
 import os
 import re
 import shutil
+import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -390,13 +392,21 @@ def _group(path: str) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps Orbax from logging the tracebacks of its threads; the error itself is raised to us."""
-    logger = logging.getLogger("absl")
-    before, logger.disabled = logger.disabled, True
+    """Keeps Orbax from showing the tracebacks of its threads; the error itself is raised to us."""
+    loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    report, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
         yield
+    except Exception:
+        time.sleep(0.2)  # until threads that wrote beside the one that failed have given up
+        raise
     finally:
-        logger.disabled = before
+        sys.unraisablehook = report
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
 
 
 def _explain(target: Path | Any, error: Exception) -> None:

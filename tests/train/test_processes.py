@@ -77,8 +77,8 @@ def test_a_signal_saves_first_and_says_so(zoo_process, tmp_path, number, status)
     assert checkpoints.load(tmp_path / "run").card.source["examples"] >= 3 * 16
 
 
-# Starts a command in a terminal of its own, closes that when a file has three lines, and answers with
-# the command's status.
+# Starts a command in a terminal of its own, closes that when a file has three lines, and answers
+# with the command's status.
 TERMINAL = """
 import os, pty, select, sys
 from pathlib import Path

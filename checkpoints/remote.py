@@ -4,9 +4,12 @@
 at a time, or hangs on what is atomic there (the writing of one object, not a rename), is here.
 """
 
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from zoo.errors import UsageError
 
 
 def sizes(directory: Any) -> dict[str, int]:
@@ -28,6 +31,25 @@ def create(path: Any, text: str) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def require_writable(directory: Any) -> None:
+    """Writes an object below an address and deletes it again.
+
+    Raises:
+        UsageError: that is not possible, for whatever reason: no bucket, no access, no network.
+    """
+    probe = directory / f".probe-{uuid.uuid4().hex}"
+    try:
+        probe.write_text("")
+        probe.unlink()
+    except Exception as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = "there is no such bucket" if missing else trouble(error) or error
+        raise UsageError(
+            f"{str(directory)!r} cannot be written: {reason}. Check the bucket's name and whether "
+            "you may write to it, as with `gcloud auth application-default login`"
+        ) from error
 
 
 def download(source: Any, names: Iterable[str], target: Path) -> None:

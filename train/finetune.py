@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import checkpoints
 from train import setup
@@ -61,7 +61,7 @@ def evaluate_start(config: Config) -> dict[str, float | int]:
     return evaluate(start.model, start.variables, evaluation, preprocess=preprocess)
 
 
-def scratch_config(config: Config, directory: Path) -> Config:
+def scratch_config(config: Config, directory: Path | Any) -> Config:
     """The same run from random weights, with a learning rate that suits them."""
     card = checkpoints.load(directory).card
     rate = max(config.optimization.learning_rate, SCRATCH_LEARNING_RATE)

@@ -48,7 +48,7 @@ class Result(NamedTuple):
     state: TrainState
     metrics: dict[str, float | int]
     history: list[Row]
-    directory: Path
+    directory: Path | Any
 
 
 class Data(NamedTuple):
@@ -330,7 +330,7 @@ class Run:
             metrics=measured if metrics else {},
         )
 
-    def _beginning(self, checkpoint: Path | None = None) -> Beginning:
+    def _beginning(self, checkpoint: Path | Any | None = None) -> Beginning:
         """A fresh run, or one that goes on from a checkpoint."""
         progress = saved.read_progress(checkpoint) if checkpoint else Progress()
         config, examples = self.config, len(self.training)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from checkpoints import paths
+from checkpoints import paths, remote
 from train import config as configs
 from train import divergence, hosts, owner, recorded
 from train.config import Config
@@ -91,6 +91,8 @@ def _is_content(path: Path | Any) -> bool:
 
 
 def _make(directory: Path | Any, *, new: bool = False) -> None:
+    if paths.is_remote(directory):
+        return remote.require_writable(directory)
     try:
         directory.mkdir(parents=True, exist_ok=not new)
     except FileExistsError:
@@ -113,7 +115,7 @@ def _new_default(config: Config) -> Path:
             continue
 
 
-def _default(config: Config) -> Path:
+def _default(config: Config) -> Path | Any:
     origin, data = (Path(str(n)).name for n in (config.weights or config.model, config.dataset))
     stem = re.sub(r"[^\w.-]+", "_", f"{origin}-{data}")
     runs = Path("runs")

@@ -91,8 +91,8 @@ def restore(
 
 
 def newest_usable(
-    run: Path | Any, attempt: Callable[[Path], T], say: Callable[[str], None]
-) -> tuple[T | None, list[Path]]:
+    run: Path | Any, attempt: Callable[[Path | Any], T], say: Callable[[str], None]
+) -> tuple[T | None, list[Path | Any]]:
     """What `attempt` makes of the newest checkpoint that it takes, and those that it refused.
 
     Args:
@@ -106,7 +106,7 @@ def newest_usable(
     Raises:
         UsageError: there are some, and none can be used.
     """
-    refused: dict[Path, UsageError] = {}
+    refused: dict[Path | Any, UsageError] = {}
     for step, path in reversed(store.steps(run)):
         try:
             found = attempt(path)
@@ -121,7 +121,7 @@ def newest_usable(
     return None, []
 
 
-def set_aside(paths: list[Path]) -> None:
+def set_aside(paths: list[Path | Any]) -> None:
     """Renames checkpoints of a run that cannot be used, so that they no longer count as its own."""
     hosts.agreed(lambda: "")  # nobody reads any more what is set aside now
     for path in paths if hosts.is_first() else ():

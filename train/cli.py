@@ -95,7 +95,8 @@ def parse(
 
     config = (tyro.conf.OmitArgPrefixes, *(() if pairs else (tyro.conf.FlagCreatePairsOff,)))
     registry = tyro.constructors.ConstructorRegistry()
-    registry.primitive_rule(_optional)
+    for rule in (_optional, _method, _assignments):
+        registry.primitive_rule(rule)
     return tyro.cli(
         what, prog=f"zoo {name}", args=argv, config=config, registry=registry, **options
     )
@@ -119,6 +120,40 @@ def _optional(kind: Any) -> Any:
         instance_from_str=lambda s: None if s == ["None"] else spec.instance_from_str(s),
         is_instance=lambda value: value is None or spec.is_instance(value),
         str_from_instance=lambda v: ["None"] if v is None else spec.str_from_instance(v),
+    )
+
+
+def _method(kind: Any) -> Any:
+    """Rule of tyro for a method with arguments, `mixup:alpha=0.2`."""
+    from tyro.constructors import PrimitiveConstructorSpec
+
+    from train.config import Call
+
+    if kind.type is not Call:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="NAME:ARGUMENT=VALUE,...",
+        instance_from_str=lambda words: Call.parsed(words[0]),
+        is_instance=lambda value: isinstance(value, Call),
+        str_from_instance=lambda call: [str(call)],
+    )
+
+
+def _assignments(kind: Any) -> Any:
+    """Rule of tyro for fields with JSON values, `drop_path=0.1 aux_heads=true`."""
+    from tyro.constructors import PrimitiveConstructorSpec
+
+    from train.config import assignment
+
+    if kind.type != dict[str, Any]:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[FIELD=VALUE ...]",
+        instance_from_str=lambda words: dict(map(assignment, words)),
+        is_instance=lambda value: isinstance(value, dict),
+        str_from_instance=lambda fields: [f"{n}={json.dumps(v)}" for n, v in fields.items()],
     )
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +15,40 @@ from train.typed import from_json
 from zoo.errors import UsageError
 
 Parallel = Literal["jit", "pmap", "shard_map"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A method by its name, with JSON arguments; on the command line `mixup:alpha=0.2`."""
+
+    name: str
+    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @staticmethod
+    def parsed(text: str) -> "Call":
+        """Reads `NAME` or `NAME:ARGUMENT=VALUE,ARGUMENT=VALUE`; values are JSON, or else words."""
+        name, _, rest = text.partition(":")
+        given = re.split(r",(?=\w+=)", rest) if rest else []
+        return Call(name, dict(assignment(word) for word in given))
+
+    def __str__(self) -> str:
+        given = ",".join(f"{name}={json.dumps(value)}" for name, value in self.arguments.items())
+        return f"{self.name}:{given}" if given else self.name
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """Reads `NAME=VALUE`; the value is JSON, or else a word.
+
+    Raises:
+        UsageError: it is not of that form.
+    """
+    name, equals, value = text.partition("=")
+    if not name.isidentifier() or not equals:
+        raise UsageError(f"{text!r} must be of the form NAME=VALUE, such as drop_path=0.1")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +82,8 @@ class Config:
 
     model: str | None = None
     """Architecture to train from scratch, as in `zoo list`."""
+    overrides: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Fields of the network, as in `--set drop_path=0.1 aux_heads=true`; values are JSON."""
     genotype: str | None = None
     """A JSON file with the cells that `model` is built from, for those that take any, as NASNet."""
     weights: str | None = None
@@ -54,8 +91,7 @@ class Config:
     dataset: str | None = None
     """A tensorflow-datasets name, or a folder of images in one sub-folder per class."""
     data_dir: str | None = None
-    """Where prepared data sets lie, a folder or gs://bucket/data, from which they are copied to
-    this machine once; None is TFDS_DATA_DIR or ~/tensorflow_datasets."""
+    """Where prepared data sets lie; None is TFDS_DATA_DIR or ~/tensorflow_datasets."""
     train_split: str = "train"
     """Split to train on; slices such as train[:10%] work."""
     eval_split: str | None = None
@@ -89,7 +125,7 @@ class Config:
     save_every: int = 500
     """Steps between checkpoints; the last step is always saved."""
     out: str | None = None
-    """The run directory, also in a bucket as in gs://bucket/run; None is a new one under runs/."""
+    """The run directory; None is a new one under runs/."""
     resume: bool = False
     """Continue the run in `out`, or the newest of the same name, where it was last saved."""
     take_over: bool = False
@@ -100,6 +136,10 @@ class Config:
     """Also write TensorBoard's event files, to tensorboard/ in the run directory."""
     wandb: str | None = None
     """Also log to this project of Weights & Biases."""
+    objective: tuple[Call, ...] = ()
+    """Methods, each around those before it, as in `mixup:alpha=0.2`: see `train.methods`."""
+    parameters: tuple[Call, ...] = ()
+    """What is trained, as in `frozen:patterns=^stem` or `lora:rank=4`; everything if empty."""
     optimization: OptimizerConfig = OptimizerConfig()
     augment: Augment = dataclasses.field(default_factory=Augment)
 

@@ -1,6 +1,7 @@
 """The training loop: the one impure part, and what a run survives."""
 
 import contextlib
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -13,14 +14,14 @@ import optax
 
 from checkpoints import store
 from train import config as configs
-from train import divergence, hosts, peers, recorded, saved, setup, signals
+from train import divergence, hosts, methods, peers, recorded, saved, setup, signals
 from train.augment import Augment
 from train.config import Config
 from train.data import Dataset, train_batches
 from train.evaluation import evaluate
 from train.loggers import Logger, loggers, require_libraries
 from train.losses import softmax_cross_entropy
-from train.objective import supervised
+from train.objective import Objective
 from train.optimizer import check_rates, learning_rate, make_optimizer, make_schedule
 from train.parallel import AXIS, data_mesh, parallelize, replicate
 from train.report import Clock, MetricsLog, Reporter, Row, plot_curves
@@ -31,6 +32,7 @@ from train.step import make_train_step
 from train.stored import to_stored
 from train.task import task_of
 from zoo.errors import UsageError
+from zoo.parameters import Parameters
 
 KEPT = 2  # checkpoints of a run that stay beside the best: the newest and one to fall back on
 
@@ -67,6 +69,8 @@ class Beginning(NamedTuple):
         steps: updates of the whole run.
         schedule: rates of all of them.
         optimizer: the transformation.
+        objective: what is minimised.
+        parameters: what is trained, or None if that is everything.
         state: on every device.
         infinite: leaves that may hold an infinity, see `train.divergence`.
     """
@@ -75,16 +79,31 @@ class Beginning(NamedTuple):
     steps: int
     schedule: optax.Schedule
     optimizer: optax.GradientTransformationExtraArgs
+    objective: Objective
+    parameters: Parameters | None
     state: TrainState
     infinite: frozenset[str]
 
 
-def fit(config: Config, reporter: Reporter | None = None) -> Result:
+def fit(
+    config: Config,
+    reporter: Reporter | None = None,
+    *,
+    objective: Objective | None = None,
+    parameters: Parameters | None = None,
+) -> Result:
     """Trains a model as `config` says and leaves everything in the run directory.
 
     The directory holds config.json, data.json, metrics.jsonl, metrics.csv, curves.png and, under
     steps/, the newest checkpoints and the best one. A run that was killed at any moment and is
     started again with `resume=True` ends in the same bits as one that was not.
+
+    Args:
+        config: the run.
+        reporter: where to say what happens.
+        objective: what is minimised, in place of what `config.objective` names. A run with one is
+            resumed with it, from Python.
+        parameters: what is trained, in place of what `config.parameters` names.
 
     Raises:
         UsageError: the config cannot be run as it stands, or training diverged.
@@ -92,18 +111,22 @@ def fit(config: Config, reporter: Reporter | None = None) -> Result:
     """
     reporter = reporter or Reporter()
     require_libraries(config)
+    for name, value in {"objective": objective, "parameters": parameters}.items():
+        if value is not None:
+            config = dataclasses.replace(config, **{name: (methods.recorded(value),)})
     training, evaluation = hosts.together(lambda: setup.load_data(config))
     if training.skipped or evaluation.skipped:
         reporter.say(f"broken images left out: {training.skipped + evaluation.skipped}")
     start = hosts.together(lambda: setup.load_model(config, training))
     check_rates(config.optimization, start.variables["params"])
     data = hosts.together(lambda: Data(training, evaluation, recorded.facts(training, evaluation)))
+    given = (objective, parameters)
     with (
         owned(config, data.facts, reporter.say) as (directory, require_ours),
         peers.watched(store.latest(directory)) as saved_at,
     ):
         make_run = functools.partial(
-            Run, config, start, data, directory, require_ours, saved_at, reporter
+            *(Run, config, start, data, directory, require_ours, saved_at, reporter, given)
         )
         try:
             while (result := _to_the_end(make_run)) is None:
@@ -138,14 +161,12 @@ class Run:
         require_ours: Callable[[], None],
         saved_at: Callable[[Path | Any], None],
         reporter: Reporter,
+        given: tuple[Objective | None, Parameters | None] = (None, None),
     ):
         self.config, self.start = config, start
         self.training, self.evaluation = data.training, data.evaluation
         self.directory, self.require_ours, self.reporter = directory, require_ours, reporter
-        self.saved_at = saved_at
-        smoothing = config.optimization.label_smoothing
-        smoothed = functools.partial(softmax_cross_entropy, smoothing=smoothing)
-        self.objective = supervised(task_of(data[0]), loss=smoothed if smoothing else None)
+        self.saved_at, self.given = saved_at, given
         self.mesh = data_mesh()
         begun = self._resumed() or self._beginning()
         self.progress, self.steps, self.schedule = begun.progress, begun.steps, begun.schedule
@@ -153,7 +174,8 @@ class Run:
         self.window: Window = [*self.progress.window]
         best = store.best(directory)
         self.best = store.read_card(best).rank if best else None
-        self.step = self._compile(begun.optimizer)
+        self.parameters = begun.parameters
+        self.step = self._compile(begun)
         if hosts.is_first():
             configs.save(config, directory / "config.json")
             recorded.record(directory, data.facts)
@@ -234,7 +256,7 @@ class Run:
         """
         if divergence.remembered(self.directory) is None:
             return
-        flaws = divergence.flaws(to_stored(self.state), self.infinite)
+        flaws = divergence.flaws(to_stored(self.state, self.parameters), self.infinite)
         bad = [path for path in flaws if not path.startswith(("params/", "train/raw_params/"))]
         if bad or not math.isfinite(self.window[-1]["loss"]):
             raise divergence.Spoiled(resumed_at)
@@ -277,7 +299,7 @@ class Run:
     def _evaluate(self) -> dict[str, float | int]:
         metrics = evaluate(
             self.start.model,
-            published(self.state),
+            published(self.state, self.parameters),
             self.evaluation,
             preprocess=self.start.card.preprocess,
             batch_size=max(self.config.batch_size, 256),
@@ -309,7 +331,8 @@ class Run:
         state = replicate(self.state, self.mesh)  # pmap's knows only the devices of one process
         for found in self.window:
             self._require_finite(found["loss"])
-        flaws = saved.save(self.directory, state, card, step=step, infinite=self.infinite)
+        options: Any = {"infinite": self.infinite, "parameters": self.parameters}
+        flaws = saved.save(self.directory, state, card, step=step, **options)
         if flaws:
             self._diverged(f"{divergence.described(flaws)} became infinite or NaN")
         self.saved_at(store.step_path(self.directory, step))
@@ -336,20 +359,33 @@ class Run:
         config, examples = self.config, len(self.training)
         steps = setup.total_steps(config, examples, step=progress.step, seen=progress.examples)
         epoch = -(-examples // config.batch_size)
-        optimizer = make_optimizer(config.optimization, steps, epoch=epoch)
+        rule = make_optimizer(config.optimization, steps, epoch=epoch)
+        optimizer = methods.optimizer_of(config.objective, rule)
+        objective = self.given[0] or methods.objective_of(config.objective, self._setting(steps))
+        parameters = self.given[1] or methods.parameters_of(config.parameters)
         state = create_state(
             self.start.variables,
             optimizer,
             key=setup.run_key(config),
-            objective=self.objective,
+            objective=objective,
+            parameters=parameters,
             average=config.ema,
         )
-        infinite = divergence.infinite(to_stored(state))
+        infinite = divergence.infinite(to_stored(state, parameters))
         if checkpoint:
-            state = saved.restore(checkpoint, self.start.card, state)
+            state = saved.restore(checkpoint, self.start.card, state, parameters)
         schedule = make_schedule(config.optimization, steps)
         state = replicate(state, self.mesh)
-        return Beginning(progress, steps, schedule, optimizer, state, infinite)
+        made = (optimizer, objective, parameters)
+        return Beginning(progress, steps, schedule, *made, state, infinite)
+
+    def _setting(self, steps: int) -> methods.Setting:
+        smoothing = self.config.optimization.label_smoothing
+        smoothed = functools.partial(softmax_cross_entropy, smoothing=smoothing)
+        preprocess = self.start.card.preprocess
+        return methods.Setting(
+            task_of(self.training), steps, smoothed if smoothing else None, preprocess
+        )
 
     def _resumed(self) -> Beginning | None:
         """The run as its newest usable checkpoint has it; newer ones are set aside."""
@@ -365,11 +401,12 @@ class Run:
         say(f"resuming {self.directory} at step {begun.progress.step}")
         return begun
 
-    def _compile(self, optimizer: optax.GradientTransformation) -> Any:
+    def _compile(self, begun: Beginning) -> Any:
         step = make_train_step(
             self.start.model,
-            optimizer,
-            objective=self.objective,
+            begun.optimizer,
+            objective=begun.objective,
+            parameters=begun.parameters,
             axis_name=None if self.config.parallel == "jit" else AXIS,
             batch_norm_groups=self.config.batch_norm_groups,
         )

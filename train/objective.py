@@ -12,6 +12,7 @@ one's own is a function that returns one:
 ...     return Objective(loss)
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -102,6 +103,8 @@ class Forward:
             call: further arguments of the method.
         """
         before = self.batch_stats if batch_stats is None else batch_stats
+        call = {**(self.arguments if train else {}), **call}
+        self._require_method(method or "__call__", call)
         outputs, new = self._apply(
             {"params": params, "batch_stats": before},
             *inputs,
@@ -109,7 +112,7 @@ class Forward:
             method=method,
             rngs=streams(self.key if key is None else key, self.axis_name) if train else {},
             mutable=["batch_stats"] if train else [],
-            **{**(self.arguments if train else {}), **call},
+            **call,
         )
         return outputs, new.get("batch_stats", before)
 
@@ -117,6 +120,17 @@ class Forward:
         """One with further keyword arguments of every call in training mode."""
         merged = self.arguments | arguments
         return Forward(self.model, self.batch_stats, self.key, self.axis_name, self.groups, merged)
+
+    def _require_method(self, method: str, call: dict[str, Any]) -> None:
+        kind = type(self.model).__name__
+        if not hasattr(type(self.model), method):
+            raise UsageError(f"the objective calls `{method}`, and {kind} has no such method")
+        known = inspect.signature(getattr(type(self.model), method)).parameters
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
+        if unknown := [name for name in call if name not in known and not open_ended]:
+            raise UsageError(
+                f"the objective passes `{unknown[0]}`, and {kind} takes no such argument"
+            )
 
     def _apply(self, *arguments: Any, **call: Any) -> Any:
         spread = batch_spread(self.axis_name, self.groups)

@@ -23,6 +23,7 @@ from train.data import Dataset, evaluation_split, few_shot, load_dataset
 from train.parallel import check_divisible
 from zoo.errors import UsageError
 from zoo.nasnet import genotype_from_json, genotype_to_json
+from zoo.parameters import paths
 
 SMALL = 64  # images up to this side are used as they are, in pixels
 
@@ -78,8 +79,30 @@ def load_model(config: Config, data: Dataset) -> Start:
             f"`weights` {config.weights} are of {loaded.card.architecture}, not of `model` "
             f"{config.model}; leave `model` out"
         )
-    model = loaded.model.clone(**_dtype(config))
-    return Start(model, loaded.variables, loaded.card, loaded.fresh)
+    if not config.overrides:
+        model = loaded.model.clone(**_dtype(config))
+        return Start(model, loaded.variables, loaded.card, loaded.fresh)
+    card = dataclasses.replace(loaded.card, overrides={**loaded.card.overrides, **config.overrides})
+    fields = {**card.overrides, **_dtype(config)}
+    model = zoo.create_model(card.architecture, num_classes=card.num_classes, **fields)
+    _require_same_parameters(model, loaded.variables, card)
+    return Start(model, loaded.variables, card, loaded.fresh)
+
+
+def _require_same_parameters(model: nn.Module, variables: Any, card: Card) -> None:
+    """Refuses fields of a network with which pretrained weights do not fit it any more."""
+    images = jnp.zeros((1, *card.preprocess.shape))
+    wanted: Any = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    here, there = (
+        dict(zip(paths(tree), map(jnp.shape, jax.tree.leaves(tree)), strict=True))
+        for tree in (variables["params"], wanted["params"])
+    )
+    if wrong := [path for path in here | there if here.get(path) != there.get(path)]:
+        raise UsageError(
+            f"`overrides` {card.overrides} change what `weights` hold: {wrong[0]} is "
+            f"{here.get(wrong[0], 'not there')} and would be {there.get(wrong[0], 'gone')}; leave "
+            "out what changes the network's parameters, or train `model` from scratch"
+        )
 
 
 def fresh_model(config: Config, data: Dataset) -> Start:
@@ -90,6 +113,12 @@ def fresh_model(config: Config, data: Dataset) -> Start:
     preprocess = default_preprocess(config, data)
     plain = zoo.create_model(config.model)
     overrides = fixed_size(plain, preprocess.image_size) | _genotype(plain, config)
+    overrides |= config.overrides
+    if taken := overrides.keys() & {"num_classes", "dtype"}:
+        raise UsageError(
+            f"`overrides` cannot set {min(taken)}: num_classes is that of the data, and dtype an "
+            "option of its own"
+        )
     model = zoo.create_model(config.model, num_classes=classes, **overrides, **_dtype(config))
     images = jax.ShapeDtypeStruct((1, *preprocess.shape), jnp.float32)
     variables = zoo.init_variables(model, init_key(config), images)

@@ -9,7 +9,7 @@ import tyro
 from train import hosts
 from train.cli import emit_json, parse
 from train.commands import defaults
-from train.config import Config
+from train.config import Config, assignment
 from train.finetune import Comparison, finetune
 from train.loop import fit
 from train.recipes import FINETUNE, TRAIN, TRANSFER
@@ -126,6 +126,7 @@ def _reporter(arguments: TrainArguments | FinetuneArguments) -> Reporter:
 def _parse(kind: Any, name: str, argv: list[str], default: Any = None) -> Any:
     """Parses `argv` over the recipe, file or run that it names, if it does."""
     default = default or kind()
+    argv, overrides = _set_apart(argv)
 
     def parsed(config: Config) -> Any:
         # Flags that the other config has set may be given again, or taken back with --no-FLAG.
@@ -133,4 +134,19 @@ def _parse(kind: Any, name: str, argv: list[str], default: Any = None) -> Any:
         start = dataclasses.replace(default, config=config)
         return parse(kind, name, argv, default=start, pairs=pairs)
 
-    return parsed(defaults.of(argv, default.config, lambda config: parsed(config).config))
+    found = parsed(defaults.of(argv, default.config, lambda config: parsed(config).config))
+    config = dataclasses.replace(found.config, overrides={**found.config.overrides, **overrides})
+    return dataclasses.replace(found, config=config) if overrides else found
+
+
+def _set_apart(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Takes `--set FIELD=VALUE ...` out of arguments; it may be given several times."""
+    rest, fields, inside = [], {}, False
+    for word in argv:
+        inside = word == "--set" or (inside and not word.startswith("-"))
+        if not inside:
+            rest.append(word)
+        elif word != "--set":
+            name, value = assignment(word)
+            fields[name] = value
+    return rest, fields

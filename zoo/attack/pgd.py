@@ -13,11 +13,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from zoo.errors import UsageError
 
-Bound = float | Float[Array, "..."]
+Bound = float | Float[Array, "..."] | Float[np.ndarray, "..."]
 
 
 def pgd(
@@ -52,6 +53,7 @@ def pgd(
     """
     if steps < 1:
         raise UsageError(f"`steps` must be at least 1, got {steps}")
+    eps, step, low, high = (_like(bound, inputs) for bound in (eps, step, low, high))
     least, most = jnp.maximum(inputs - eps, low), jnp.minimum(inputs + eps, high)
     gradient = jax.grad(lambda x: loss(x).sum())
 
@@ -63,3 +65,9 @@ def pgd(
         noise = jax.random.uniform(key, inputs.shape, inputs.dtype, -1.0, 1.0)
         start = jnp.clip(inputs + eps * noise, least, most).astype(inputs.dtype)
     return jax.lax.scan(ascend, start, None, length=steps)[0]
+
+
+def _like(bound: Bound, inputs: Array) -> Array:
+    """A bound with the axes that it lacks, as ones before its own."""
+    values = jnp.asarray(bound, inputs.dtype)
+    return values.reshape((1,) * (inputs.ndim - values.ndim) + values.shape)

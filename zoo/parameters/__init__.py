@@ -4,7 +4,7 @@
 `zoo.parameters.frozen.frozen`, `zoo.parameters.lora.lora`, `zoo.parameters.ternary.ternary`.
 """
 
-from zoo.parameters.pair import Parameters
+from zoo.parameters.pair import Parameters, chained
 from zoo.parameters.select import paths, select
 
-__all__ = ["Parameters", "paths", "select"]
+__all__ = ["Parameters", "chained", "paths", "select"]

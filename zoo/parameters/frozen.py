@@ -10,13 +10,13 @@ from zoo.parameters.pair import Parameters
 from zoo.parameters.select import select
 
 
-def frozen(patterns: Sequence[str]) -> Parameters:
+def frozen(patterns: str | Sequence[str]) -> Parameters:
     """Keeps the parameters whose path matches one of `patterns`; trains the others.
 
     Kept parameters have neither gradients nor a state of the optimiser. Running statistics of
     batch norms still move in training; `supervised(train=False)` keeps them too.
 
-    >>> backbone = frozen(["^(?!head/)"])  # everything but the head
+    >>> backbone = frozen("^(?!head/)")  # everything but the head
 
     Args:
         patterns: as in `zoo.parameters.select`.
@@ -25,7 +25,7 @@ def frozen(patterns: Sequence[str]) -> Parameters:
     def split(params: Any) -> tuple[Any, Any]:
         flat, kept = flatten_dict(params), flatten_dict(select(params, patterns))
         if all(kept.values()):
-            raise UsageError(f"`frozen` {list(patterns)} leaves no parameter to train")
+            raise UsageError(f"`frozen` {patterns!r} leaves no parameter to train")
         trained = {path: leaf for path, leaf in flat.items() if not kept[path]}
         rest = {path: leaf for path, leaf in flat.items() if kept[path]}
         return unflatten_dict(trained), unflatten_dict(rest)

@@ -17,15 +17,15 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from zoo.errors import UsageError
 from zoo.parameters.pair import Parameters
-from zoo.parameters.select import select
+from zoo.parameters.select import select, several
 
 
 def lora(
     rank: int = 4,
     *,
     alpha: float | None = None,
-    kernels: Sequence[str] = ("(^|/)kernel$",),
-    whole: Sequence[str] = (),
+    kernels: str | Sequence[str] = ("(^|/)kernel$",),
+    whole: str | Sequence[str] = (),
     seed: int = 0,
 ) -> Parameters:
     r"""Trains \(A\) and \(B\) of each chosen kernel. \(B\) is zero at first, so nothing changes.
@@ -33,7 +33,7 @@ def lora(
     Kernels of convolutions count as matrices of (height * width * inputs, outputs). What is
     published is \(W\): an ordinary checkpoint.
 
-    >>> adapted = lora(rank=8, whole=["^head/"])  # a fresh head is trained as it is
+    >>> adapted = lora(rank=8, whole="^head/")  # a fresh head is trained as it is
 
     Args:
         rank: r.
@@ -48,7 +48,7 @@ def lora(
     scale = 1.0 if alpha is None else alpha / rank
 
     def split(params: Any) -> tuple[Any, Any]:
-        kinds = dict.fromkeys(whole, "whole") | dict.fromkeys(kernels, "kernel")
+        kinds = dict.fromkeys(several(whole), "whole") | dict.fromkeys(several(kernels), "kernel")
         flat: dict[Any, Any] = flatten_dict(params)
         kind = flatten_dict(select(params, kinds, default="kept"))
         trained: dict[Any, Any] = {p: leaf for p, leaf in flat.items() if kind[p] == "whole"}

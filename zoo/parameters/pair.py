@@ -20,3 +20,21 @@ class Parameters(NamedTuple):
 
     split: Callable[[Tree], tuple[Tree, Tree]] = lambda params: (params, ())
     join: Callable[[Tree, Tree], Tree] = lambda trained, kept: trained
+
+
+def chained(*parts: Parameters) -> Parameters:
+    """Splits what the part before trains, again and again: frozen first, then adapted."""
+
+    def split(params: Tree) -> tuple[Tree, Tree]:
+        kept = []
+        for part in parts:
+            params, rest = part.split(params)
+            kept.append(rest)
+        return params, tuple(kept)
+
+    def join(trained: Tree, kept: Tree) -> Tree:
+        for part, rest in zip(reversed(parts), reversed(kept), strict=True):
+            trained = part.join(trained, rest)
+        return trained
+
+    return Parameters(split, join)

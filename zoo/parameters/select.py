@@ -16,21 +16,21 @@ def paths(tree: Any) -> list[str]:
     return [_written(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
 
 
-def select(tree: Any, patterns: Mapping[str, T] | Sequence[str], default: Any = None) -> Any:
+def select(tree: Any, patterns: str | Mapping[str, T] | Sequence[str], default: Any = None) -> Any:
     """A tree like `tree` of what the first pattern that matches each leaf's path says.
 
     Args:
         tree: any tree, such as parameters.
         patterns: regular expressions, searched for anywhere in a path: "head" is every path with
-            that word, "^head/" those that start with it. A mapping gives a value for each; a
-            sequence stands for True, and False elsewhere.
+            that word, "^head/" those that start with it. A mapping gives a value for each; one
+            pattern or several stand for True, and False elsewhere.
         default: for leaves that no pattern matches.
 
     Raises:
         UsageError: a pattern matches nothing, or is no regular expression.
     """
     if not isinstance(patterns, Mapping):
-        return select(tree, dict.fromkeys(_sequence(patterns), True), default=False)
+        return select(tree, dict.fromkeys(several(patterns), True), default=False)
     found = paths(tree)
     for pattern in patterns:
         if not any(_matches(pattern, path) for path in found):
@@ -47,10 +47,9 @@ def select(tree: Any, patterns: Mapping[str, T] | Sequence[str], default: Any = 
     return jax.tree_util.tree_map_with_path(value, tree)
 
 
-def _sequence(patterns: Sequence[str]) -> Sequence[str]:
-    if isinstance(patterns, str):
-        raise UsageError(f"`patterns` must be a sequence of words, got {patterns!r}; write a tuple")
-    return patterns
+def several(patterns: str | Sequence[str]) -> Sequence[str]:
+    """Patterns of which there may be one."""
+    return (patterns,) if isinstance(patterns, str) else patterns
 
 
 def _matches(pattern: str, path: str) -> bool:

@@ -20,17 +20,18 @@ from zoo.parameters.pair import Parameters
 from zoo.parameters.select import select
 
 FLOOR = 1e-5
+Measure = Literal["median", "mean"]
 
 
 def ternary(
-    patterns: Sequence[str] = ("(^|/)kernel$",), *, measure: Literal["median", "mean"] = "median"
+    patterns: str | Sequence[str] = "(^|/)kernel$", *, measure: Measure = "median"
 ) -> Parameters:
     """Rounds the chosen kernels to {-m, 0, m} wherever they are used; trains what is rounded.
 
     What is published is rounded. With the median, rounding it again changes nothing, so a run that
     starts from it starts from the same network.
 
-    >>> inner = ternary(["^stage.*kernel$"])  # stem and head stay as they are
+    >>> inner = ternary("^stage.*kernel$")  # stem and head stay as they are
 
     Args:
         patterns: as in `zoo.parameters.select`; leaves of fewer than two axes are left alone.

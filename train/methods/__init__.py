@@ -1,0 +1,177 @@
+"""Methods of papers, one file each, and the table of their names for configs and commands.
+
+A config names methods with JSON arguments; `built` makes values of them. From Python, pass an
+`Objective` of any making to `train.fit` or `train.make_train_step`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import optax
+
+import checkpoints
+from checkpoints.preprocess import Preprocess
+from train.config import Call
+from train.methods.adversarial import adversarial
+from train.methods.auxiliary import auxiliary, scheduled_drop_path
+from train.methods.distillation import distillation
+from train.methods.mixing import cutmix, mixup
+from train.methods.sharpness import sharpness_aware
+from train.methods.teacher import mean_teacher
+from train.objective import Losses, Objective, on, supervised
+from train.task import CLASSES, Task
+from zoo.errors import UsageError, closest
+from zoo.parameters import Parameters, chained
+from zoo.parameters.frozen import frozen
+from zoo.parameters.lora import lora
+from zoo.parameters.ternary import ternary
+
+
+class Setting(NamedTuple):
+    """What a run knows and methods may need.
+
+    Attributes:
+        task: what labels are.
+        steps: updates of the run.
+        loss: in place of the task's, such as one with smoothed labels, or None.
+        preprocess: how examples become inputs.
+    """
+
+    task: Task = CLASSES
+    steps: int = 1
+    loss: Callable[[Any, Any], Losses] | None = None
+    preprocess: Any = None
+
+
+def _on_mixed(transform: Callable[..., Any]) -> Callable[..., Objective]:
+    return lambda inner, setting, **given: on(transform(**given), inner)
+
+
+def _auxiliary(inner: Objective, setting: Setting, **options: Any) -> Objective:
+    del inner
+    return auxiliary(setting.task, loss=setting.loss, **options)
+
+
+def _scheduled(inner: Objective, setting: Setting) -> Objective:
+    return scheduled_drop_path(inner, setting.steps)
+
+
+def _distilled(inner: Objective, setting: Setting, *, teacher: str, **options: Any) -> Objective:
+    del inner
+    loaded = checkpoints.load(teacher)
+    ours, theirs = setting.preprocess, loaded.preprocess
+    if ours is not None and ours.shape != theirs.shape:
+        raise UsageError(
+            f"`teacher` {teacher} reads inputs of shape {theirs.shape}, and the run has "
+            f"{ours.shape}; choose one that reads the same"
+        )
+    return distillation(loaded.model, loaded.variables, task=setting.task, **options)
+
+
+def _mean_teacher(inner: Objective, setting: Setting, **options: Any) -> Objective:
+    del inner
+    return mean_teacher(setting.task, **options)
+
+
+def _adversarial(
+    inner: Objective, setting: Setting, *, eps: float, step: float | None = None, steps: int = 7
+) -> Objective:
+    """Bounds are shares of the range of pixels, 0 to 1, as attacks are stated."""
+    preprocess = setting.preprocess
+    if not isinstance(preprocess, Preprocess):
+        raise UsageError("`adversarial` by name is for images; pass the objective from Python")
+    mean, spread = (np.asarray(v, np.float32) for v in (preprocess.mean, preprocess.std))
+    return adversarial(
+        inner,
+        eps=eps / spread,
+        step=None if step is None else step / spread,
+        steps=steps,
+        low=-mean / spread,
+        high=(1 - mean) / spread,
+    )
+
+
+OBJECTIVES: dict[str, Callable[..., Objective]] = {
+    "auxiliary": _auxiliary,
+    "scheduled_drop_path": _scheduled,
+    "distillation": _distilled,
+    "mean_teacher": _mean_teacher,
+    "mixup": _on_mixed(mixup),
+    "cutmix": _on_mixed(cutmix),
+    "adversarial": _adversarial,
+}
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
+    "sharpness_aware": sharpness_aware,
+}
+PARAMETERS: dict[str, Callable[..., Parameters]] = {
+    "frozen": frozen,
+    "lora": lora,
+    "ternary": ternary,
+}
+
+
+def objective_of(calls: Sequence[Call], setting: Setting) -> Objective:
+    """The objective that a config names, each method around those before it.
+
+    Args:
+        calls: names in `OBJECTIVES` with arguments; those in `OPTIMIZERS` are left out. None at all
+            is the task's own loss.
+        setting: of the run.
+
+    Raises:
+        UsageError: there is no such method, or it takes no such argument.
+    """
+    objective = supervised(setting.task, loss=setting.loss)
+    for call in calls:
+        if call.name not in OPTIMIZERS:
+            make = _known(call, "objective", OBJECTIVES, OPTIMIZERS)
+            objective = _called(make, call, objective, setting)
+    return objective
+
+
+def optimizer_of(calls: Sequence[Call], optimizer: Any) -> Any:
+    """The optimiser inside the methods that change how it moves."""
+    for call in calls:
+        if call.name in OPTIMIZERS:
+            optimizer = _called(OPTIMIZERS[call.name], call, optimizer)
+    return optimizer
+
+
+def parameters_of(calls: Sequence[Call]) -> Parameters | None:
+    """What a config says is trained, or None if that is everything."""
+    if not calls:
+        return None
+    return chained(*(_called(_known(call, "parameters", PARAMETERS), call) for call in calls))
+
+
+def recorded(value: Objective | Parameters) -> Call:
+    """What a config says of a value that was passed from Python: where it was made."""
+    made = value.loss if isinstance(value, Objective) else value.join
+    return Call(f"{FROM_PYTHON}{made.__module__}.{made.__qualname__.partition('.<locals>')[0]}")
+
+
+FROM_PYTHON = "python:"
+
+
+def _known(call: Call, field: str, *tables: dict[str, Any]) -> Any:
+    table = {name: make for part in tables for name, make in part.items()}
+    if call.name.startswith(FROM_PYTHON):
+        made = call.name.removeprefix(FROM_PYTHON)
+        raise UsageError(
+            f"the run was begun from Python with `{field}` of {made}; go on with "
+            f"`train.fit(config, {field}=...)`, where the value is made as it was"
+        )
+    if call.name not in table:
+        raise UsageError(
+            f"`{field}` must name one of {', '.join(table)}; got {call.name!r}"
+            f"{closest(call.name, table)}"
+        )
+    return table[call.name]
+
+
+def _called(make: Callable[..., Any], call: Call, *given: Any) -> Any:
+    try:
+        return make(*given, **call.arguments)
+    except TypeError as error:
+        raise UsageError(f"`{call.name}` cannot take {call.arguments}: {error}") from error

@@ -6,15 +6,25 @@ content is hashed here against what the server announced: a file that differs is
 refused.
 """
 
+import contextlib
 import hashlib
+import inspect
 import os
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-from checkpoints import atomic, patience
+from checkpoints import atomic, patience, refusals
 from checkpoints.manifest import sha256 as sha256_of
 from zoo.errors import UsageError
+
+MOST = 64 << 30  # bytes of a file of weights
+
+
+class TooLongError(Exception):
+    """A download brings more than it was said to."""
 
 
 def fetch(
@@ -33,17 +43,20 @@ def fetch(
             last case it is not kept.
     """
     where = f"{file} of {repo}" + (f" at {revision}" if revision else "")
+    patience.seconds(patience.ANSWER, patience.PIECE)  # which the client does not check
     try:
         path, announced = _download(repo, file, revision)
     except Exception as error:  # the client's transport, and so its errors, differ by version
         raise UsageError(f"{where} {_explanation(error)}.") from error
     digest = sha256_of(path)
     if not _agrees(path, digest, sha256) or not _agrees(path, digest, announced):
-        path.resolve().unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a cache that cannot be written
+            path.resolve().unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        next_step = "It was deleted; try again" if not path.exists() else f"Delete {str(path)!r}"
         raise UsageError(
             f"The download of {where} is damaged: its SHA-256 is {digest}, expected "
-            f"{sha256 or announced}. It was deleted; try again, and if that does not help, "
+            f"{sha256 or announced}. {next_step}, and if that does not help, "
             f"{_endpoint()} serves a wrong file."
         )
     return path, digest
@@ -67,18 +80,24 @@ def is_absent(error: UsageError) -> bool:
 
 def _download(repo: str, file: str, revision: str | None) -> tuple[Path, str | None]:
     """Path and announced hash; if the hub cannot be asked, those of an earlier download."""
+    limit = patience.seconds(patience.ANSWER)
     from huggingface_hub import constants, hf_hub_download
 
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES
-    announced, reason = None, None
+    announced, size, reason = None, None, None
     if not offline:
         # `hf_hub_download` tries for half a minute before it gives up; this asks once.
         try:
-            announced = patience.in_time(lambda: _announced(repo, file, revision))
+            announced, size = _announced(repo, file, revision, limit)
         except Exception as error:
             reason = error
+    if size is not None and size > MOST:
+        raise UsageError(f"is said to have {size:,} bytes, which no file of weights has")
     local = offline or reason is not None
     options = {"revision": revision, "endpoint": _endpoint(), "local_files_only": local}
+    options |= {"etag_timeout": limit}
+    if "tqdm_class" in inspect.signature(hf_hub_download).parameters:
+        options |= {"tqdm_class": _bounded(MOST if size is None else size)}
     try:
         path = Path(hf_hub_download(repo, file, **options))
     except Exception as error:
@@ -86,18 +105,41 @@ def _download(repo: str, file: str, revision: str | None) -> tuple[Path, str | N
     return path, announced or _etag_of(path)
 
 
-def _announced(repo: str, file: str, revision: str | None) -> str | None:
-    """The hash of a file that the hub states, if the host of the content answers too."""
+def _announced(
+    repo: str, file: str, revision: str | None, limit: float
+) -> tuple[str | None, int | None]:
+    """Hash and size that the hub states, if the host of the content answers too."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.utils import get_session
 
     endpoint = _endpoint()
     url = hf_hub_url(repo, file, revision=revision, endpoint=endpoint)
-    found = get_hf_file_metadata(url, timeout=patience.SECONDS, endpoint=endpoint)
+    ask = partial(get_hf_file_metadata, url, timeout=limit, endpoint=endpoint)
+    found = patience.in_time(ask, limit)
     elsewhere = urlsplit(found.location).netloc != urlsplit(endpoint).netloc
     if elsewhere and not try_to_load_from_cache(repo, file, revision=found.commit_hash):
-        get_session().head(found.location, timeout=patience.SECONDS)  # whatever it says
-    return found.etag
+        # whatever it says
+        patience.in_time(partial(get_session().head, found.location, timeout=limit), limit)
+    return found.etag, found.size
+
+
+def _bounded(most: int) -> type[Any]:
+    """A bar of progress that ends a download that brings more than it was said to.
+
+    The client itself compares sizes at the end, which a download without end never reaches.
+    """
+    from huggingface_hub.utils import tqdm
+
+    class Bar(tqdm):
+        received = 0
+
+        def update(self, n: Any = 1) -> bool | None:
+            self.received += n or 0
+            if self.received > most:
+                raise TooLongError(f"brings more than the {most:,} bytes that it should have")
+            return super().update(n)
+
+    return Bar
 
 
 def _etag_of(path: Path) -> str | None:
@@ -131,6 +173,8 @@ def _explanation(error: Exception) -> str:
     from huggingface_hub import errors
 
     match error:
+        case UsageError() | TooLongError():
+            return str(error).rstrip(".")
         case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
             return "is not in the cache (HF_HOME) and HF_HUB_OFFLINE is set; unset it to download"
         case errors.GatedRepoError():
@@ -140,9 +184,12 @@ def _explanation(error: Exception) -> str:
         case errors.RevisionNotFoundError() | errors.EntryNotFoundError():
             return f"does not exist at {_endpoint()}"
         case errors.HfHubHTTPError():
-            return f"was refused by {_endpoint()}, status {error.response.status_code}; try later"
+            status = error.response.status_code
+            return f"was refused by {_endpoint()}, status {status}; {refusals.advice(status)}"
         case errors.HFValidationError():
             return f"cannot exist: {_first_line(error)}"
+    if status := refusals.status_of_proxy(error):
+        return f"is not in the cache (HF_HOME), and {refusals.advice(status)}"
     if trouble := atomic.trouble(error):
         return f"could not be written to the cache (HF_HOME): {trouble}"
     return (

@@ -40,6 +40,7 @@ def load_file(
             the hash in its name is of.
     """
     like = None if preprocess_like is None else _like(preprocess_like)
+    readers.check_is_file(path)
     digests = identify.digests(path)
     identify.check_digits(path.name, digests)
     row = identify.published(path.name, digests)

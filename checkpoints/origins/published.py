@@ -11,7 +11,10 @@ from checkpoints import build, download, hub, readers, released, store
 from checkpoints.card import Card, current_versions
 from checkpoints.convert import import_weights
 from checkpoints.origins.request import Request
+from checkpoints.readers import archive
 from zoo.errors import UsageError
+
+_MOST_PER_PARAMETER = 64  # bytes in a training checkpoint: weights, averages, an optimiser's state
 
 
 def claims(request: Request) -> bool:
@@ -46,7 +49,7 @@ def of_card(card: Card, cache: Path) -> tuple[Card, dict[str, Any]]:
             return found, store.restore(kept, abstract)
     except UsageError:  # not there yet, damaged, or of an earlier version of the architecture
         pass
-    path, seen = _fetched(source, cache)
+    path, seen = _fetched(source, cache, card.parameters)
     tensors = import_weights(model, readers.read(path), source=card.format or "timm")
     variables = build.filled(abstract, tensors)
     card = replace(card, source={**source, **seen}, versions=current_versions())
@@ -69,12 +72,14 @@ def _is_of(source: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
     return same_content and revision in (None, seen.get("revision"), seen.get("commit"))
 
 
-def _fetched(source: Mapping[str, Any], cache: Path) -> tuple[Path, dict[str, str]]:
-    """The file of a source, and what was seen of it."""
+def _fetched(
+    source: Mapping[str, Any], cache: Path, parameters: int | None
+) -> tuple[Path, dict[str, str]]:
+    """The file of a source with so many parameters, and what was seen of it."""
     if "url" in source:
-        path, sha256 = download.fetch_url(
-            source["url"], cache / "downloads", source.get("sha256"), source.get("md5")
-        )
+        hashes = source.get("sha256"), source.get("md5")
+        most = None if parameters is None else _MOST_PER_PARAMETER * parameters + archive.SLACK
+        path, sha256 = download.fetch_url(source["url"], cache / "downloads", *hashes, most)
         return path, {"sha256": sha256}
     path, sha256 = hub.fetch(
         source["repo"], source["file"], source.get("revision"), source.get("sha256")

@@ -17,7 +17,7 @@ from checkpoints.readers.text import printable
 from checkpoints.readers.wrappers import Contents
 from zoo.errors import UsageError
 
-__all__ = ["Contents", "read", "read_contents"]
+__all__ = ["Contents", "check_is_file", "read", "read_contents"]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
@@ -51,13 +51,23 @@ def read_contents(path: str | os.PathLike[str]) -> Contents:
     return Contents(cleaned.tensors, (*found.notes, *cleaned.notes))
 
 
+def check_is_file(path: Path) -> None:
+    """Refuses what is no plain file, before anything waits for what a pipe or a device will say.
+
+    Raises:
+        UsageError: a directory, a pipe, a device, or nothing.
+    """
+    if path.is_file():
+        return
+    if not path.exists():
+        raise UsageError(f"There is no file of weights {str(path)!r}.")
+    kind = "a directory" if path.is_dir() else "a pipe or a device"
+    raise UsageError(f"{str(path)!r} is {kind} and no file of weights.")
+
+
 def _raw(path: Path) -> Contents:
     """The tensors of one file under the names that stand there."""
-    if path.exists() and not path.is_file():
-        kind = "a directory" if path.is_dir() else "a pipe or a device"
-        raise UsageError(f"{str(path)!r} is {kind} and no file of weights.")
-    if not path.is_file():
-        raise UsageError(f"There is no file of weights {str(path)!r}.")
+    check_is_file(path)
     reader, name = _reader(path)
     try:
         contents = reader(path)

@@ -98,3 +98,28 @@ def small_disk(tmp_path):
             subprocess.run(["umount", "-l", str(disk)], check=True)
             return
     pytest.skip("needs the right to mount a file system")
+
+
+@pytest.fixture
+def read_only():
+    """Makes a folder one that cannot be written, also by the user who may do everything."""
+
+    @contextlib.contextmanager
+    def make(folder):
+        if os.geteuid():
+            modes = {path: path.stat().st_mode for path in [folder, *folder.rglob("*")]}
+            for path in modes:
+                path.chmod(modes[path] & ~0o222)
+            yield
+            for path, mode in modes.items():
+                path.chmod(mode)
+            return
+        bind = ["mount", "--bind", "-o", "ro", str(folder), str(folder)]
+        if subprocess.run(bind, capture_output=True).returncode:
+            pytest.skip("needs the right to mount a file system")
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", "-l", str(folder)], check=True)
+
+    return make

@@ -31,6 +31,9 @@ class HubServer(ThreadingHTTPServer):
         refuse: status with which every request is refused.
         ranges: ranges that were asked for.
         tokens: path and authorization of every request so far.
+        delay: seconds before every answer.
+        tricks: what is done to content: "endless", "no length", "wrong range", "no range",
+            "other version", "compressed", or an address that it redirects to.
         moved_to: host that is said to have the content; None for this server under another name.
     """
 
@@ -47,6 +50,8 @@ class HubServer(ThreadingHTTPServer):
         self.break_after: int | None = None
         self.pause_after: int | None = None
         self.refuse: int | None = None
+        self.delay = 0.0
+        self.tricks: str | None = None
         self.moved_to: str | None = None
 
     @property
@@ -81,12 +86,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
+    def do_CONNECT(self) -> None:
+        self._answer()
+
     def log_message(self, format: str, *args: Any) -> None:
         pass
 
     def _answer(self) -> None:
         self.server.requests.append((self.command, self.path))
         self.server.tokens.append((self.path, self.headers.get("Authorization")))
+        time.sleep(self.server.delay)
         if self.server.refuse:
             self._reply(self.server.refuse)
         elif match := re.fullmatch(r"/content/([\w.-]+)", self.path):
@@ -126,12 +135,36 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _content(self, body: bytes, headers: dict[str, str] | None = None) -> None:
         headers, status = {"Accept-Ranges": "bytes", **(headers or {})}, 200
+        trick = self.server.tricks
+        if trick in ("endless", "no length"):
+            return self._without_length(body, trick == "endless")
+        if trick is not None and ":" in trick:
+            return self._reply(302, {"Location": trick})
+        if trick == "compressed":
+            headers["Content-Encoding"] = "gzip"
         if match := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
             start, status = int(match[1]), 206
             self.server.ranges.append(match[0])
-            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+            if trick == "wrong range":
+                start = 0
+            if trick != "no range":
+                headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+            if trick == "other version":
+                headers["ETag"] = '"other"'
             body = body[start:]
-        self._reply(status, headers, body)
+        elif trick == "other version":
+            headers["ETag"] = '"first"'
+        return self._reply(status, headers, body)
+
+    def _without_length(self, body: bytes, endless: bool) -> None:
+        """Content until the connection ends, if ever."""
+        self.close_connection = True
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(body)
+            while endless:
+                self.wfile.write(body)
 
     def _reply(self, status: int, headers: dict[str, str] | None = None, body: bytes = b"") -> None:
         self.send_response(status)

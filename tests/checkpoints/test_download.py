@@ -106,3 +106,120 @@ def test_what_cannot_be_had(hub, url, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"could not be written to .*file"):
         fetch_url(url, tmp_path / "file")
+
+
+# What a server may do
+
+
+def whole(hub, tmp_path, **options):
+    """Downloads a file of which nothing but the address is known."""
+    hub.served["plain.pth"] = BODY
+    return fetch_url(f"{hub.content_host}/content/plain.pth", tmp_path / "down", **options)
+
+
+@pytest.mark.parametrize("trick", ["wrong range", "no range", "other version"])
+@pytest.mark.parametrize("sha256", [None, DIGEST])
+def test_what_does_not_continue_a_part_is_not_appended(hub, tmp_path, trick, sha256):
+    hub.tricks, hub.break_after = trick, 70_000
+    path, digest = whole(hub, tmp_path, sha256=sha256)
+    assert digest == DIGEST
+    assert path.read_bytes() == BODY
+    assert hub.ranges == ["bytes=70000-"]
+
+
+def test_what_another_process_left_is_trusted_only_with_a_hash(hub, tmp_path):
+    (tmp_path / "down").mkdir()
+    (tmp_path / "down" / ".plain.pth.part").write_bytes(b"!" * 50_000)
+    assert whole(hub, tmp_path)[1] == DIGEST
+    assert hub.ranges == []
+
+
+@pytest.mark.parametrize("sha256", [None, DIGEST])
+def test_a_download_without_end_is_ended(hub, tmp_path, sha256):
+    hub.tricks = "endless"
+    words = "does not say how long it is" if sha256 is None else "comes to no end, and such a file"
+    with pytest.raises(UsageError, match=words):
+        whole(hub, tmp_path, sha256=sha256, most=1 << 20)
+    assert [p.name for p in (tmp_path / "down").iterdir() if p.suffix != ".lock"] == []
+
+
+def test_a_download_without_length_is_whole_if_its_hash_says_so(hub, tmp_path):
+    hub.tricks = "no length"
+    assert whole(hub, tmp_path, sha256=DIGEST)[1] == DIGEST
+
+
+def test_a_download_that_is_said_to_be_too_long_is_not_begun(hub, tmp_path):
+    with pytest.raises(UsageError, match=r"is said to have 102,400 bytes.* at most 1,000; it was"):
+        whole(hub, tmp_path, most=1000)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("file:///etc/passwd", "neither https nor http"),
+        ("data:text/plain,x", "neither https nor http"),
+        ("ftp://127.0.0.1:9/x", "leads to 'ftp://127.0.0.1:9/x', which is not followed"),
+        ("gopher://x/", "neither https nor http"),
+    ],
+)
+def test_redirects_to_other_schemes_are_refused(hub, tmp_path, address, words):
+    hub.tricks = address
+    with pytest.raises(UsageError, match=words):
+        whole(hub, tmp_path)
+
+
+def test_addresses_of_other_schemes_are_refused(tmp_path):
+    (tmp_path / "x.pth").write_bytes(BODY)
+    with pytest.raises(UsageError, match="is no address that begins with https: or http:"):
+        fetch_url((tmp_path / "x.pth").as_uri(), tmp_path / "down")
+
+
+def test_compressed_content_is_refused(hub, tmp_path):
+    hub.tricks = "compressed"
+    with pytest.raises(UsageError, match="answers with status 200 and no plain file"):
+        whole(hub, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(401, "HF_TOKEN"), (407, "HTTPS_PROXY"), (451, "HF_ENDPOINT to a mirror"), (503, "try later")],
+)
+def test_refusals_say_what_helps(hub, tmp_path, status, words):
+    hub.refuse = status
+    with pytest.raises(UsageError, match=f"status {status}; .*{words}"):
+        whole(hub, tmp_path)
+
+
+def test_a_proxy_that_wants_a_login(hub, tmp_path, monkeypatch):
+    """It answers the request for a tunnel, which the client quotes in its error."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    hub.refuse = 407
+    monkeypatch.setenv("https_proxy", hub.endpoint)
+    with pytest.raises(UsageError, match="the proxy wants a login: set HTTPS_PROXY"):
+        fetch_url("https://example.invalid/x.pth", tmp_path)
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"])
+def test_a_slow_server_is_waited_for_if_that_is_wanted(hub, tmp_path, monkeypatch, variable):
+    monkeypatch.setattr("checkpoints.patience.SECONDS", 0.1)
+    hub.delay = 0.4
+    with pytest.raises(UsageError, match=r"set HF_HUB_(ETAG|DOWNLOAD)_TIMEOUT to more"):
+        whole(hub, tmp_path)
+    monkeypatch.setenv(variable, "30")
+    assert whole(hub, tmp_path)[1] == DIGEST
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "0", "nan"])
+def test_a_time_that_is_none_is_refused(hub, tmp_path, monkeypatch, text):
+    monkeypatch.setenv("HF_HUB_DOWNLOAD_TIMEOUT", text)
+    with pytest.raises(UsageError, match=f"HF_HUB_DOWNLOAD_TIMEOUT must be a number.*got '{text}'"):
+        whole(hub, tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_serves_what_it_has(hub, tmp_path, read_only):
+    path, digest = whole(hub, tmp_path, sha256=DIGEST)
+    with read_only(path.parent):
+        assert whole(hub, tmp_path, sha256=DIGEST) == (path, digest)
+        with pytest.raises(UsageError, match=r"could not be written to .*(Read-only|Permission)"):
+            fetch_url(f"{hub.content_host}/content/other.pth", path.parent)

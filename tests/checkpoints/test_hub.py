@@ -129,6 +129,102 @@ def test_a_name_that_is_never_resolved(hub, monkeypatch):
     assert time.monotonic() - start < 2
 
 
+@pytest.mark.parametrize("file", [FILE, "config.json"])
+def test_a_slow_mirror_is_waited_for_if_that_is_wanted(hub, monkeypatch, file):
+    """Metadata and content are two answers, and each of them takes its time."""
+    monkeypatch.setattr("checkpoints.patience.SECONDS", 0.1)
+    digest = hub.add(REPO, file, BODY)
+    hub.delay = 0.4
+    with pytest.raises(UsageError, match="set HF_HUB_ETAG_TIMEOUT to more"):
+        fetch(REPO, file)
+    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "0.7")
+    assert fetch(REPO, file)[1] == digest
+
+
+@pytest.mark.parametrize("variable", ["HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"])
+def test_a_time_that_is_none_is_refused(hub, monkeypatch, variable):
+    monkeypatch.setenv(variable, "soon")
+    with pytest.raises(UsageError, match=f"{variable} must be a number of seconds, as in 30"):
+        fetch(REPO, FILE)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, "HF_TOKEN"),
+        (403, "HF_TOKEN"),
+        (407, "HTTPS_PROXY"),
+        (429, "wait some minutes"),
+        (451, "HF_ENDPOINT to a mirror"),
+    ],
+)
+def test_refusals_say_what_helps(hub, status, words):
+    hub.add(REPO, FILE, BODY)
+    hub.refuse = status
+    with pytest.raises(UsageError, match=words):
+        fetch(REPO, FILE)
+
+
+def test_a_proxy_that_wants_a_login(hub, run_python, tmp_path):
+    """A tunnel is refused before there is any answer with a status."""
+    hub.refuse = 407
+    variables = {"HF_HOME": str(tmp_path), "HF_ENDPOINT": "https://example.invalid"}
+    script = f"from checkpoints.hub import fetch; fetch({REPO!r}, {FILE!r})"
+    proxies = {
+        "https_proxy": hub.endpoint,
+        "HTTPS_PROXY": hub.endpoint,
+        "NO_PROXY": "",
+        "no_proxy": "",
+    }
+    found = run_python(script, **variables, **proxies)
+    assert "the proxy wants a login: set HTTPS_PROXY" in found.stderr.splitlines()[-1]
+
+
+def test_content_that_is_longer_than_announced_is_not_kept(hub, tmp_path):
+    hub.add(REPO, FILE, BODY)
+    hub.tricks = "endless"
+    with pytest.raises(UsageError, match=r"brings more than the 102,400 bytes that it should have"):
+        fetch(REPO, FILE)
+    assert cached(tmp_path) == []
+
+
+def test_content_that_is_said_to_be_absurdly_long_is_not_begun(hub, monkeypatch):
+    monkeypatch.setattr("checkpoints.hub.MOST", 1000)
+    hub.add(REPO, FILE, BODY)
+    with pytest.raises(UsageError, match="is said to have 102,400 bytes"):
+        fetch(REPO, FILE)
+    assert [path for command, path in hub.requests if command == "GET"] == []
+
+
+@pytest.mark.parametrize("trick", ["wrong range", "no range", "other version"])
+def test_a_part_that_does_not_continue_the_file_is_noticed(hub, monkeypatch, trick, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 1000)
+    digest = hub.add(REPO, FILE, BODY)
+    hub.tricks, hub.break_after = trick, 70_000
+    if trick == "wrong range":  # what the client puts together is longer than announced
+        with pytest.raises(UsageError, match="brings more than the 102,400 bytes"):
+            fetch(REPO, FILE)
+        assert cached(tmp_path) == []
+    else:
+        assert fetch(REPO, FILE)[1] == digest
+
+
+def test_a_redirect_to_another_scheme_is_refused(hub):
+    hub.add(REPO, FILE, BODY)
+    hub.tricks = "file:///etc/passwd"
+    with pytest.raises(UsageError, match=FILE):
+        fetch(REPO, FILE)
+
+
+def test_a_cache_that_cannot_be_written_serves_what_it_has(hub, tmp_path, read_only, monkeypatch):
+    digest = hub.add(REPO, FILE, BODY)
+    first = fetch(REPO, FILE)
+    with read_only(tmp_path / "hub"):
+        assert fetch(REPO, FILE) == first
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        assert fetch(REPO, FILE, sha256=digest) == first
+
+
 def test_patience_ends_within_five_seconds():
     assert patience.SECONDS < 5
 

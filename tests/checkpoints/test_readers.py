@@ -1,3 +1,4 @@
+import os
 import zipfile
 
 import ml_dtypes
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+import checkpoints
 from checkpoints import readers
 from zoo.errors import UsageError
 
@@ -85,3 +87,13 @@ def test_what_cannot_be_read_is_named(tmp_path):
         (tmp_path / "x.safetensors").write_bytes(part)
         with pytest.raises(UsageError, match=r"x\.safetensors' is no safetensors file or is"):
             readers.read(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("behind_a_link", [False, True])
+def test_loading_waits_for_no_pipe(tmp_path, behind_a_link):
+    pipe = tmp_path / "resnet8.pth"
+    os.mkfifo(tmp_path / "pipe" if behind_a_link else pipe)
+    if behind_a_link:
+        pipe.symlink_to(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="is a pipe or a device and no file of weights"):
+        checkpoints.load(pipe)

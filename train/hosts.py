@@ -20,6 +20,7 @@ from jaxtyping import UInt8
 from zoo.errors import UsageError
 
 T = TypeVar("T")
+HEARTBEAT = 25  # seconds after which JAX gives a host up; `train.peers` is faster, once it listens
 MESSAGE_BYTES = 4096  # broadcasts need one size in all processes
 
 
@@ -30,7 +31,7 @@ def join() -> None:
         UsageError: no cluster was found, or the others did not answer.
     """
     try:
-        jax.distributed.initialize()
+        jax.distributed.initialize(heartbeat_timeout_seconds=HEARTBEAT)
     except (ValueError, RuntimeError) as error:
         raise UsageError(
             f"`--distributed` found no job to join: {error} Start it with the launcher of a TPU "

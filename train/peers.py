@@ -103,6 +103,7 @@ class Peers:
         """Ends this process at once, since what it waits for will not come."""
         with contextlib.suppress(Exception):
             self.tell(f"lost {lost}")
+        sys.stdout.flush()
         self._say(lost)
         if self._me == 0:
             time.sleep(2 * BEAT)  # the others hear it from here
@@ -173,6 +174,9 @@ def watched(newest: Any) -> Iterator[Callable[[Any], None]]:
 @contextlib.contextmanager
 def _aborting(peers: Peers) -> Iterator[None]:
     """Hears of SIGABRT, which comes from JAX's own threads and passes Python's handlers by."""
+    if sys.platform == "win32":
+        yield
+        return
     libc = ctypes.CDLL(None)
     handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(peers.aborted)
     libc.signal.restype = ctypes.c_void_p

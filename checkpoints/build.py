@@ -16,7 +16,7 @@ from checkpoints.card import Card
 from checkpoints.surgery import diff, flatten, listed
 from zoo.errors import UsageError, shown
 
-_LARGEST = 1 << 20  # one number of an override, or the sum of a list of them
+_LARGEST = 1 << 17  # one number of an override, or the sum of a list of them
 _LARGEST_INPUT = 1 << 27  # numbers; an image of 4,096 pixels has 50 million
 _MOST_CALLS = 6_000  # of modules in a forward pass; the catalogue's longest has 2,740
 _MOST_NUMBERS = 10**10  # parameters
@@ -29,7 +29,10 @@ def create_model(card: Card, dtype: DTypeLike | None = None) -> nn.Module:
         UsageError: the card names no architecture, or fields and sizes that none has.
     """
     for field, value in card.overrides.items():
-        _check_size(f"`{field}` of the card of {shown(card.name)}", value)
+        if field in ("name", "parent", "num_classes"):
+            raise UsageError(f"The card of {shown(card.name)} cannot override `{field}`.")
+        if not field.endswith("seed"):
+            _check_size(f"{shown(field)} of the card of {shown(card.name)}", value)
     options = {**card.overrides, "num_classes": card.num_classes}
     return zoo.create_model(
         card.architecture, **options | ({} if dtype is None else {"dtype": dtype})

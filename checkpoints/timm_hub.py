@@ -203,7 +203,7 @@ def _preprocess(details: Mapping[str, Any], arguments: Mapping[str, Any], model:
 
 def _per_channel(name: str, values: Any, channels: int) -> tuple[float, ...]:
     """One value for each channel; RGB's three stand for those of any other number."""
-    values = tuple(values) if isinstance(values, list | tuple) else (values,)
+    values = tuple(map(float, values if isinstance(values, list | tuple) else (values,)))
     if len(values) == 1:
         return values * 3
     if len(values) not in (3, channels):

@@ -108,6 +108,11 @@ def _architecture(path: Path, tensors: Mapping[str, Any]) -> str:
         return f"{name}_keras"
     if name:
         return name
+    if (path.parent / "config.json").is_file():
+        raise UsageError(
+            f"{str(path)!r} does not say which model it is for, and the config.json beside it may: "
+            f"give the folder, {str(path.parent)!r}, or `architecture=`."
+        )
     fits = recognise.fitting(tensors)
     hint = f", as in `architecture={fits[0]!r}`" if fits else ""
     known = f" But {recognise.same_shapes(fits)}." if fits else ""

@@ -8,7 +8,10 @@ from checkpoints import build, manifest, readers, store, timm_hub
 from checkpoints.card import Card, current_versions
 from checkpoints.convert import import_weights
 from checkpoints.origins.request import Request
+from checkpoints.readers import shards
 from zoo.errors import UsageError
+
+_FILES = (*timm_hub.FILES, *(f"{name}{shards.SUFFIX}" for name in timm_hub.FILES))
 
 
 def claims(request: Request) -> bool:
@@ -31,7 +34,7 @@ def read(request: Request) -> tuple[Card, dict[str, Any]]:
 
 
 def _weights(folder: Path) -> Path:
-    for name in timm_hub.FILES:
+    for name in _FILES:
         if (folder / name).is_file():
             return folder / name
     raise UsageError(

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import struct
@@ -217,3 +218,13 @@ def test_broken_images_are_named(tmp_path):
 def test_impossible_settings_are_refused(field, value):
     with pytest.raises(UsageError, match=field):
         Preprocess(**{field: value})
+
+
+@pytest.mark.parametrize(("width", "height"), [(30, 20), (20, 30), (7, 500), (16, 16)])
+def test_squashing_loses_nothing_and_keeps_no_shape(width, height):
+    """Both sides become `image_size / crop_pct` before the crop, whatever they were."""
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    preprocess = Preprocess(12, 0.75, "bilinear", crop_mode="squash")
+    resized = Image.fromarray(pixels).resize((16, 16), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(preprocess.resize(pixels), np.asarray(resized)[2:14, 2:14])
+    assert Preprocess.from_dict(dataclasses.asdict(preprocess)) == preprocess

@@ -60,6 +60,33 @@ def test_a_directory_alone_rebuilds_the_model(directory, small, card):
     assert checkpoints.load(str(directory)).card == loaded.card
 
 
+def test_a_model_from_a_card_can_be_compiled(tmp_path, card):
+    """JSON makes lists of tuples, and a compiled step is kept under the model's hash."""
+    overrides = {"width": 8, "stage_sizes": (1, 1)}
+    model = zoo.create_model("resnet8", num_classes=3, **overrides)
+    image = jax.ShapeDtypeStruct((1, 16, 16, 1), jnp.float32)
+    variables = zoo.init_variables(model, jax.random.key(5), image)
+    path = checkpoints.save(tmp_path / "x", variables, replace(card, overrides=overrides))
+    loaded = checkpoints.load(path)
+    apply = jax.jit(
+        lambda model, x: model.apply(loaded.variables, x, train=False), static_argnums=0
+    )
+    assert apply(loaded.model, jnp.zeros((1, 16, 16, 1))).shape == (1, 3)
+    assert loaded.model == model
+
+
+def test_a_rectangular_image_size(tmp_path):
+    """No photograph is cut to it here, but what was trained on arrays is loaded again."""
+    overrides = {"image_size": (16, 8), "depth": 1}
+    model = zoo.create_model("tnt_nano", num_classes=3, **overrides)
+    image = jax.ShapeDtypeStruct((1, 16, 8, 3), jnp.float32)
+    variables = zoo.init_variables(model, jax.random.key(5), image)
+    card = checkpoints.Card("x", "tnt_nano", overrides, 3, preprocess=checkpoints.Preprocess(16))
+    loaded = checkpoints.load(checkpoints.save(tmp_path / "x", variables, card), num_classes=4)
+    assert loaded.model.image_size == (16, 8)
+    assert loaded.fresh == HEAD
+
+
 def test_what_the_trainer_adds_is_not_loaded(small, card, tmp_path):
     extra = {"train": {"step": jnp.int32(3)}}
     path = checkpoints.save(tmp_path / "x", small[1] | extra, card)

@@ -172,3 +172,73 @@ def test_grey_images(hub, tmp_path):
     loaded = checkpoints.load(f"hf-hub:{REPO}", cache_dir=tmp_path / "cache")
     assert loaded.preprocess.channels == 1
     assert_same(loaded.variables, variables)
+
+
+@pytest.mark.parametrize(
+    "name", ["hf_hub:{}", "hf://{}", "hf://{}/", "{}", "hf-hub:{}@main", "{}@main"]
+)
+def test_ways_to_write_an_identifier(hub, published, tmp_path, monkeypatch, name):
+    variables, tensors = published
+    add_config(hub)
+    hub.add(REPO, "model.safetensors", save(tensors))
+    monkeypatch.chdir(tmp_path)
+    loaded = checkpoints.load(name.format(REPO), cache_dir=tmp_path / "cache")
+    assert_same(loaded.variables, variables)
+    assert loaded.card.name.partition("@")[0] == REPO
+    assert loaded.card.source["repo"] == REPO
+
+
+def test_what_is_here_comes_before_the_hub(hub, published, tmp_path, monkeypatch):
+    """A folder called like the owner, a file that is missing, and what runs are written to."""
+    _, tensors = published
+    add_config(hub)
+    hub.add(REPO, "model.safetensors", save(tensors))
+    monkeypatch.chdir(tmp_path)
+    seen = len(hub.requests)
+    (tmp_path / "someone").mkdir()
+    for name in (REPO, "runs/pets", "./someone/pets", "someone/pets.safetensors"):
+        with pytest.raises(UsageError, match="There is no checkpoint directory"):
+            checkpoints.load(name)
+    with pytest.raises(UsageError, match="There is no checkpoint directory"):
+        checkpoints.load(tmp_path / "elsewhere" / "pets")
+    assert len(hub.requests) == seen
+    (tmp_path / "someone").rmdir()
+    with pytest.raises(UsageError, match=r"no checkpoint directory 'a/b', so it was looked for"):
+        checkpoints.load("a/b")
+
+
+def test_a_downloaded_repository_is_what_its_identifier_gives(hub, published, tmp_path):
+    _, tensors = published
+    add_config(hub)
+    hub.add(REPO, "model.safetensors", save(tensors))
+    online = checkpoints.load(f"hf-hub:{REPO}", cache_dir=tmp_path / "cache")
+    folder = tmp_path / "pets"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    with pytest.raises(UsageError, match=r"has a config\.json and no weights beside it"):
+        checkpoints.load(folder)
+    (folder / "model.safetensors").write_bytes(save(tensors))
+    with pytest.raises(UsageError, match=r"config\.json beside it may: give the folder"):
+        checkpoints.load(folder / "model.safetensors")
+    local = checkpoints.load(folder)
+    assert_same(local.variables, online.variables)
+    assert (local.model, local.preprocess) == (online.model, online.preprocess)
+    assert local.card.class_names == online.card.class_names
+    assert local.card.source["sha256"] == online.card.source["sha256"]
+    saved = checkpoints.save(tmp_path / "saved", local.variables, local.card)
+    assert_same(checkpoints.load(saved).variables, local.variables)
+    with pytest.raises(UsageError, match="`architecture` is for files of other libraries"):
+        checkpoints.load(folder, architecture="resnet8")
+
+
+def test_a_downloaded_repository_in_parts(published, tmp_path):
+    variables, tensors = published
+    names = sorted(tensors)
+    parts = {"model-00001-of-00002.safetensors": names[::2]}
+    parts |= {"model-00002-of-00002.safetensors": names[1::2]}
+    for part, held in parts.items():
+        (tmp_path / part).write_bytes(save({name: tensors[name] for name in held}))
+    index = {"weight_map": {name: part for part, held in parts.items() for name in held}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    assert_same(checkpoints.load(tmp_path).variables, variables)

@@ -5,6 +5,7 @@ Everything that reads or writes such a place gets it from `path`. What comes bac
 """
 
 import importlib.util
+import logging
 import os
 import re
 from pathlib import Path
@@ -78,6 +79,9 @@ def _remote(address: str) -> Any:
         found.setdefault("token", "anon")
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     os.environ.setdefault("EPATH_USE_TF", "false")
+    for name in ("gcsfs", "fsspec"):  # they log tracebacks of what they raise to us anyway
+        if (logger := logging.getLogger(name)).level == logging.NOTSET:
+            logger.setLevel(logging.CRITICAL)
     from etils import epath
 
     return epath.Path(address)

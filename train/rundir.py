@@ -60,6 +60,8 @@ def run_directory(config: Config, say: Callable[[str], None] = lambda _: None) -
     if not config.out and not config.resume:
         return _new_default(config)
     directory = existing(config)
+    if paths.is_remote(directory):
+        remote.require_writable(directory)
     if (directory / owner.NAME).exists():
         Owner(directory, take_over=config.take_over).release()  # or it says who is there
     check(config, directory, say)
@@ -92,7 +94,7 @@ def _is_content(path: Path | Any) -> bool:
 
 def _make(directory: Path | Any, *, new: bool = False) -> None:
     if paths.is_remote(directory):
-        return remote.require_writable(directory)
+        return  # a bucket has no directories to be made
     try:
         directory.mkdir(parents=True, exist_ok=not new)
     except FileExistsError:

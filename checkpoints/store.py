@@ -105,10 +105,10 @@ def _write_remotely(target: Any, content: str, variables: Mapping[str, Any], car
     """
     if jax.process_count() == 1:
         with tempfile.TemporaryDirectory() as folder:
-            _write_arrays(Path(folder) / content / _ARRAYS, variables)
-            (Path(folder) / content / _CARD).write_text(card.to_json(), encoding="utf-8")
-            remote.upload(Path(folder) / content, target / content)
-            return manifest.text_of(Path(folder) / content, describe(variables), content)
+            _write_arrays(Path(folder) / _ARRAYS, variables)
+            (Path(folder) / _CARD).write_text(card.to_json(), encoding="utf-8")
+            remote.upload(Path(folder), target / content)
+            return manifest.text_of(Path(folder), describe(variables), content)
     _write_arrays(target / content / _ARRAYS, variables)
     _wait_for_all("arrays written")
     if not _is_first_process():
@@ -201,11 +201,13 @@ def rewrite_card(directory: str | os.PathLike[str], card: Card) -> None:
     """
     target = atomic.located(directory).resolve()
     partial = atomic.partial_name(target, atomic.this_process())
-    leaves = manifest.verify(target)["leaves"]
+    found = manifest.verify(target)
+    leaves, content = found["leaves"], manifest.place(partial, found)
     try:
         shutil.copytree(target, partial, ignore=shutil.ignore_patterns(manifest.NAME))
-        (partial / _CARD).write_text(card.to_json(), encoding="utf-8")
-        manifest.write(partial, leaves)
+        (content / _CARD).write_text(card.to_json(), encoding="utf-8")
+        text = manifest.text_of(content, leaves, found.get("content", ""))
+        (partial / manifest.NAME).write_text(text, encoding="utf-8")
         atomic.publish(partial, target)
     except Exception as error:
         _explain(target, error)

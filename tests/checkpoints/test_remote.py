@@ -10,7 +10,7 @@ from etils import epath
 
 import checkpoints
 import zoo
-from checkpoints import paths, store
+from checkpoints import paths, remote, store
 from tests.checkpoints.gcs_server import Refusal
 from zoo.errors import UsageError
 
@@ -65,6 +65,18 @@ def test_a_save_that_breaks_off_leaves_what_was_there(bucket, variables, card, l
     assert_same(checkpoints.load("gs://zoo/a").variables, variables)
     checkpoints.save("gs://zoo/a", jax.tree.map(lambda x: 3 * x, variables), card)
     assert len({name.split("/")[1] for name in bucket.objects}) == 2
+
+
+def test_a_checkpoint_that_was_downloaded_is_one_here_too(bucket, variables, card, tmp_path):
+    checkpoints.save("gs://zoo/a", variables, card)
+    names = [name.removeprefix("a/") for name in bucket.objects]
+    remote.download(paths.path("gs://zoo/a"), names, tmp_path / "b")
+    store.rewrite_card(tmp_path / "b", replace(card, license="mit"))
+    loaded = checkpoints.load(tmp_path / "b")
+    assert loaded.card.license == "mit"
+    assert_same(loaded.variables, variables)
+    checkpoints.save(tmp_path / "b", variables, card)
+    assert not any(path.name.startswith("v-") for path in (tmp_path / "b").iterdir())
 
 
 def test_of_the_checkpoints_of_a_run_the_newest_and_the_best_are_kept(bucket, variables, card):

@@ -10,6 +10,7 @@ import checkpoints
 from train.cli import emit_json, parse
 from train.data import evaluation_split, load_dataset
 from train.data.folder import decoded_bytes
+from train.data.pairing import paired
 from train.evaluation import evaluate
 from train.predict import check_picture, class_name, draw_grid, find_images, predict, top_k
 from train.report import console, figures, print_table, table
@@ -53,12 +54,7 @@ def evaluate_command(argv: list[str]) -> None:
     )
     if data.skipped:
         console(stderr=True).print(f"broken images left out: {data.skipped}")
-    if len(data.class_names) != loaded.card.num_classes:
-        raise UsageError(
-            f"{arguments.weights} tells {loaded.card.num_classes} classes apart, {dataset} has "
-            f"{len(data.class_names)}; adapt the weights with `zoo finetune --weights "
-            f"{arguments.weights} --dataset {dataset}`"
-        )
+    data = paired(data, loaded.card)
     metrics = evaluate(
         loaded.model,
         loaded.variables,

@@ -66,6 +66,11 @@ def load(root: pathlib.Path, split: str) -> ArraySplit:
             f"{', '.join(map(repr, parts(root)))}, and slices of them such as 'train[:10%]'"
         )
     inputs, targets = read(root / name / INPUTS), read(root / name / TARGETS)
+    if targets.ndim == 2 and inputs.shape[:1] == targets.shape[:1]:
+        raise UsageError(
+            f"'{root / name / TARGETS}' has {targets.shape[1]} targets for each example, and one "
+            "class, or one number, is wanted: multi-hot labels are not supported"
+        )
     if inputs.ndim not in (2, 3) or targets.shape != inputs.shape[:1]:
         raise UsageError(
             f"'{root / name}' must hold inputs of shape (examples, length, channels) or (examples, "
@@ -92,8 +97,21 @@ def class_names(root: pathlib.Path) -> tuple[str, ...]:
     targets = [read(root / split / TARGETS) for split in parts(root)]
     if any(array.dtype.kind == "f" for array in targets):
         return ("value",)
-    count = 1 + max(int(array.max(initial=0)) for array in targets)
+    present = np.unique(np.concatenate([np.unique(array) for array in targets]))
+    if present.size and present[0] < 0:
+        raise UsageError(
+            f"the targets in '{root}' must be classes numbered from 0, got {present[0]}; number "
+            "them anew, and leave out examples without a class"
+        )
+    count = int(present[-1]) + 1 if present.size else 0
     if not (root / CLASSES).is_file():
+        if len(present) < count:
+            absent = int(np.setdiff1d(np.arange(min(count, 10**6)), present)[0])
+            raise UsageError(
+                f"the targets in '{root}' are {len(present)} classes with numbers up to "
+                f"{count - 1}, and {absent} is none of them; number them without gaps, or name all "
+                f"{count} in '{root / CLASSES}'"
+            )
         return tuple(map(str, range(count)))
     names = tuple((root / CLASSES).read_text(encoding="utf-8").split("\n"))
     names = tuple(name.strip() for name in names if name.strip())

@@ -8,7 +8,7 @@ folder.
 import abc
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol, TypedDict, runtime_checkable
+from typing import Any, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -145,7 +145,30 @@ class Subset:
         return label(self.data, self.indices[index])
 
 
-def label(data: Dataset, index: int) -> int | float:
+def require_label(data: Dataset, index: int, found: object) -> None:
+    """Refuses what is no label of a data set.
+
+    Raises:
+        UsageError: a class is no index into `class_names`, or a number is not finite.
+    """
+    where = f"example {index} of {data.name!r} ({data.split}) has the label {found!r}"
+    if np.ndim(found):  # type: ignore[arg-type]
+        raise UsageError(
+            f"{where}, and one class, or one number, is wanted: multi-hot labels are not supported"
+        )
+    if task_name(data) != "classes":
+        if not np.isfinite(found):  # type: ignore[call-overload]
+            raise UsageError(f"{where}, which is not finite; leave the example out")
+        return
+    count = len(data.class_names)
+    if not 0 <= int(found) < count or int(found) != found:  # type: ignore[call-overload]
+        hint = "; unlabelled examples cannot be used" if found == -1 else ""
+        raise UsageError(
+            f"{where}, and its {count} classes are numbered from 0 to {count - 1}{hint}"
+        )
+
+
+def label(data: Dataset, index: int) -> Any:
     """Label of one example; the image is decoded only if `data` knows no other way."""
     if isinstance(data, Source | Subset):
         return data.label(index)

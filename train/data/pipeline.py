@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from checkpoints.preprocess import Preprocess
-from train.data.dataset import Dataset, task_name
+from train.data.dataset import Dataset, require_label, task_name
 from zoo.errors import UsageError
 
 Batch = dict[str, np.ndarray]
@@ -119,7 +119,9 @@ class TrainBatches:
     def example(self, position: int) -> tuple[np.ndarray, int | float]:
         """The image and label at a position of the endless stream."""
         epoch, offset = divmod(position, len(self.data))
-        example = self.data[int(order(len(self.data), self.seed, epoch)[offset])]
+        index = int(order(len(self.data), self.seed, epoch)[offset])
+        example = self.data[index]
+        require_label(self.data, index, example["label"])
         if self.augment is None:
             return self.preprocess.resize(example["input"]), example["label"]
         rng = np.random.default_rng((self.seed, AUGMENT, position))
@@ -153,6 +155,7 @@ class EvalBatches:
         }
         for row, position in enumerate(p for p in positions if p < len(self.data)):
             example = self.data[position]
+            require_label(self.data, position, example["label"])
             batch["input"][row] = self.preprocess(example["input"])
             batch["label"][row] = example["label"]
             batch["mask"][row] = 1

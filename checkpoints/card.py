@@ -17,7 +17,7 @@ from typing import Any
 
 from checkpoints.preprocess import Preprocess
 from zoo.errors import UsageError, closest, shown
-from zoo.fields import annotations, misfit
+from zoo.fields import annotations, is_deep, misfit
 
 _LIBRARIES = ("jax-functional-zoo", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -124,6 +124,8 @@ class Card:
             if len(text) > _LARGEST:
                 raise ValueError(f"it has more than {_LARGEST:,} characters")
             values = json.loads(text)
+            if is_deep(values):
+                raise ValueError("it is nested too deeply")
         except (ValueError, RecursionError) as error:
             raise UsageError(f"This is not the card of a checkpoint: {error}.") from error
         return cls.from_dict(values)
@@ -191,6 +193,8 @@ def _label_set(name: str) -> tuple[str, ...]:
 def _jsonable(name: str, value: Any) -> Any:
     """The value as JSON reads it back: tuples become lists, keys strings."""
     try:
+        if is_deep(value):
+            raise ValueError("they are nested too deeply")
         return json.loads(json.dumps(value))
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise UsageError(f"`{name}` of a card must hold JSON values only: {error}.") from error

@@ -19,6 +19,7 @@ from typing import Any
 
 from checkpoints import paths, remote
 from zoo.errors import UsageError, shown
+from zoo.fields import is_deep
 
 NAME = "manifest.json"
 _LARGEST = 64 << 20  # bytes of a manifest; that of a thousand leaves has 200,000
@@ -148,7 +149,9 @@ def sha256(path: Path | Any) -> str:
 
 
 def _is_well_formed(manifest: Mapping[str, Any]) -> bool:
-    if not all(map(_is_inside, (manifest.get("content", ""), *manifest["files"]))):
+    if is_deep(manifest) or not all(
+        map(_is_inside, (manifest.get("content", ""), *manifest["files"]))
+    ):
         return False
     entries = [(entry["size"], entry["sha256"]) for entry in manifest["files"].values()]
     return all(isinstance(spec, str) for spec in manifest["leaves"].values()) and all(

@@ -95,6 +95,8 @@ class Preprocess:
             raise UsageError(f"`mean` has {self.channels:,} values; at most {_MOST_CHANNELS:,}.")
 
     def _check_types(self) -> None:
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, frozen(getattr(self, name)))
         for name, kind in annotations(type(self)).items():
             if wrong := misfit(value := getattr(self, name), kind):
                 raise UsageError(f"`{name}` must be {wrong}, got {shown(value)}.")

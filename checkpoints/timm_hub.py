@@ -23,7 +23,7 @@ from checkpoints import convert, hub
 from checkpoints.card import Card
 from checkpoints.preprocess import CROP_MODES, IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from zoo.errors import UsageError, shown
-from zoo.fields import misfit
+from zoo.fields import is_deep, misfit
 
 CONFIG = "config.json"
 FILES = ("model.safetensors", "pytorch_model.bin")
@@ -80,7 +80,10 @@ def described(path: Path, what: str | None = None) -> Card:
     try:
         if path.stat().st_size > _LARGEST:
             raise ValueError(f"it has more than {_LARGEST:,} bytes")
-        return _described(json.loads(path.read_text(encoding="utf-8")))
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if is_deep(config):
+            raise ValueError("it is nested too deeply")
+        return _described(config)
     except UsageError as error:
         raise UsageError(f"{what}: {error}") from error
     except Exception as error:  # whatever people write there

@@ -33,6 +33,14 @@ def frozen(value: Any) -> Any:
     return tuple(map(frozen, value)) if isinstance(value, list | tuple) and _plain(value) else value
 
 
+def is_deep(value: Any, most: int = 50) -> bool:
+    """Whether lists and mappings lie in each other more than `most` times, as none of ours do."""
+    if not isinstance(value, list | tuple | Mapping):
+        return False
+    inside = value.values() if isinstance(value, Mapping) else value
+    return most == 0 or any(is_deep(part, most - 1) for part in inside)
+
+
 def check_fields(kind: type, what: str, values: Mapping[str, Any]) -> None:
     """Refuses values that the fields of a module are not made for.
 

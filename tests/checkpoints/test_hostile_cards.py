@@ -266,6 +266,10 @@ def test_preprocessing_of_a_card(original, changes):
         "{}",
         "NaN",
         nested(DEEP),
+        '{"name": "a", "architecture": "b", "overrides": {"x": ' + nested(300) + "}}",
+        '{"name": "a", "architecture": "b", "overrides": {"x": ' + nested(900) + "}}",
+        '{"name": "a", "architecture": "b", "preprocess": {"mean": ' + nested(300) + "}}",
+        '{"name": "a", "architecture": "b", "source": ' + '{"a":' * 300 + "1" + "}" * 302,
         '{"name": "a", "architecture": "b", "metrics": ' + nested(DEEP) + "}",
         '{"name": "a", "architecture": "b", "metrics": {"x": ' + nested(DEEP) + "}}",
         '{"name": "a", "architecture": "b", "num_classes": ' + "9" * 5000 + "}",
@@ -354,7 +358,9 @@ def test_manifests(published, change):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "3", "null", "{}", nested(DEEP), '{"format": ' + nested(DEEP) + "}"], ids=len
+    "text",
+    ["", "[]", "3", "null", "{}", nested(DEEP), nested(300), '{"format": ' + nested(DEEP) + "}"],
+    ids=len,
 )
 def test_texts_that_are_no_manifests(published, text):
     refused(published(text=text))
@@ -502,6 +508,7 @@ def test_configurations(folder, changes, message):
         "{}",
         nested(DEEP),
         '{"architecture": ' + nested(DEEP) + "}",
+        '{"architecture": "resnet8", "model_args": {"img_size": ' + nested(300) + "}}",
         " " * (9 << 20),
     ],
     ids=len,

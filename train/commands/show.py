@@ -125,7 +125,7 @@ def _facts(name: str) -> dict[str, Any]:
         return _readable(checkpoints.weights_info(name))
     if (directory := origins.local_directory(name)) is not None:
         return _readable(store.read_card(directory))
-    if Path(name).is_file():
+    if Path(name).exists():
         return _readable(checkpoints.load(name).card)
     raise UsageError(f"no architecture or weights {name!r}{closest(name, [*CATALOGUE, *weights])}")
 

@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 import checkpoints
 from checkpoints import readers, store
 from tests.checkpoints.keras_files import write_h5
-from tests.checkpoints.torch_files import write
+from tests.checkpoints.torch_files import write, write_legacy
 from zoo.errors import UsageError
 
 TENSORS = {
@@ -38,6 +38,7 @@ WRITERS = {
     "safetensors": lambda path, tensors: save_file(tensors, path),
     "npz": lambda path, tensors: np.savez(path, **tensors),
     "pth": lambda path, tensors: write(path, dict(tensors)),
+    "legacy": lambda path, tensors: write_legacy(path, dict(tensors)),
     "h5": write_h5,
 }
 
@@ -153,13 +154,13 @@ def within_memory(function):
     return value
 
 
-@pytest.mark.parametrize("form", ["safetensors", "npz", "pth", "h5", "orbax"])
+@pytest.mark.parametrize("form", ["safetensors", "npz", "pth", "legacy", "h5", "orbax"])
 def test_mutated_files_are_refused_or_right(originals, form):
     fuzz(originals, form, range(12))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["safetensors", "npz", "pth", "h5", "orbax"])
+@pytest.mark.parametrize("form", ["safetensors", "npz", "pth", "legacy", "h5", "orbax"])
 def test_five_hundred_mutated_files_are_refused_or_right(originals, form):
     fuzz(originals, form, range(100, 200))
 
@@ -197,7 +198,7 @@ print(status("VmHWM") - before)
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux how much was used")
-@pytest.mark.parametrize("form", ["safetensors", "npz", "pth", "h5", "orbax"])
+@pytest.mark.parametrize("form", ["safetensors", "npz", "pth", "legacy", "h5", "orbax"])
 def test_a_large_file_takes_no_more_than_twice_its_size(originals, form, tmp_path, card):
     noise = np.random.default_rng(0).random((2048, 2048), np.float32)
     tensors = {f"w/{name}": noise + i for i, name in enumerate("abcd")}

@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import pathlib
 
 import numpy as np
 import pytest
@@ -73,14 +74,49 @@ def test_a_training_checkpoint(torch, tmp_path):
     assert "took the weights under 'model'" in found.notes[0]
 
 
-@pytest.mark.parametrize("legacy", [True, False])
-def test_what_is_refused(torch, tmp_path, legacy):
-    model = torch.nn.Linear(2, 2)
-    if legacy:
-        torch.save(model.state_dict(), tmp_path / "x.pth", _use_new_zipfile_serialization=False)
-        message = r"\[reference\] extra"
-    else:
-        torch.save(model, tmp_path / "x.pth")
-        message = r"it needs 'torch\.nn\.modules\.linear\.Linear'"
-    with pytest.raises(UsageError, match=message):
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_the_form_of_before_version_1_6(torch, tmp_path, protocol):
+    expected = {k: t for k, t in tensors(torch).items() if not k.startswith("uint")}
+    options = {"_use_new_zipfile_serialization": False, "pickle_protocol": protocol}
+    torch.save(expected, tmp_path / "x.pth", **options)
+    assert_same(readers.read(tmp_path / "x.pth"), expected, torch)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_settings_beside_the_weights(torch, tmp_path, protocol, is_new):
+    """Nothing of them is made, whatever they are; the schedule's milestones are a Counter."""
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    settings = {
+        "path": pathlib.Path("/tmp/x"),
+        "mean": np.array([0.1, 0.2]),
+        "number": np.float32(3),
+        "random": (np.random.default_rng(0), torch.get_rng_state()),
+        "containers": [collections.deque([1]), {1, 2}, frozenset("a"), {(1, 2): None, 2.5: 3}],
+        "types": [np.dtype("f4"), torch.float32, torch.device("cpu"), torch.__version__],
+    }
+    run = {
+        "state_dict": torch.nn.DataParallel(model).state_dict(),
+        "best_acc1": torch.tensor(71.2),
+        "args": argparse.Namespace(**settings),
+        "scheduler": torch.optim.lr_scheduler.MultiStepLR(optimizer, [30, 60]).state_dict(),
+    }
+    options = {"_use_new_zipfile_serialization": is_new, "pickle_protocol": protocol}
+    torch.save(run, tmp_path / "x.pth", **options)
+    assert_same(readers.read(tmp_path / "x.pth"), model.state_dict(), torch)
+
+
+def test_an_averaged_model(torch, tmp_path):
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    averaged = torch.optim.swa_utils.AveragedModel(model)
+    torch.save({"model": {}, "model_ema": averaged.state_dict()}, tmp_path / "x.pth")
+    assert_same(readers.read(tmp_path / "x.pth"), model.state_dict(), torch)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+def test_a_whole_model_is_refused(torch, tmp_path, is_new):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "x.pth", _use_new_zipfile_serialization=is_new)
+    with pytest.raises(UsageError, match=r"it needs 'torch\.nn\.modules\.linear\.Linear'"):
         readers.read(tmp_path / "x.pth")

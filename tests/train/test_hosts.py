@@ -129,7 +129,7 @@ def test_a_host_that_is_gone_ends_the_others_with_a_sentence(job, tmp_path, kill
     assert last.startswith(f"zoo: host {killed}")
     assert "the newest save is run/steps/0000" in last
     assert last.endswith("Start all hosts again with --resume.")
-    newest = last.partition("newest save is ")[2].partition(";")[0]
+    newest = last.partition("newest save is ")[2].partition(". ")[0]
     store.verify(tmp_path / newest)
 
 

@@ -4,12 +4,16 @@
 at a time, or hangs on what is atomic there (the writing of one object, not a rename), is here.
 """
 
+import logging
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import UsageError
+
+_log = logging.getLogger(__name__)
+LARGE = 100_000_000  # bytes of which a user wants to hear before they are copied
 
 
 def sizes(directory: Any) -> dict[str, int]:
@@ -18,6 +22,17 @@ def sizes(directory: Any) -> dict[str, int]:
     found = files.find(root, detail=True)
     return {
         name.removeprefix(root).lstrip("/"): int(about["size"])
+        for name, about in found.items()
+        if not name.endswith("/")
+    }
+
+
+def versions(directory: Any) -> dict[str, str]:
+    """What tells the content of every object below an address from an earlier or a later one."""
+    files, root = _opened(directory)
+    found = files.find(root, detail=True)
+    return {
+        name.removeprefix(root).lstrip("/"): f"{about['size']} {about.get('generation')}"
         for name, about in found.items()
         if not name.endswith("/")
     }
@@ -57,6 +72,8 @@ def download(source: Any, names: Iterable[str], target: Path) -> None:
     files, root = _opened(source)
     held = sizes(source)
     wanted = [name for name in names if name in held]
+    if (size := sum(held[name] for name in wanted)) > LARGE:
+        _log.info("copying %.1f GB from %s", size / 1e9, source)
     for name in wanted:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
     if wanted:

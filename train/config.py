@@ -91,7 +91,8 @@ class Config:
     dataset: str | None = None
     """A tensorflow-datasets name, or a folder of images in one sub-folder per class."""
     data_dir: str | None = None
-    """Where prepared data sets lie; None is TFDS_DATA_DIR or ~/tensorflow_datasets."""
+    """Where prepared data sets lie, a folder or gs://bucket/data, from which they are copied to
+    this machine once; None is TFDS_DATA_DIR or ~/tensorflow_datasets."""
     train_split: str = "train"
     """Split to train on; slices such as train[:10%] work."""
     eval_split: str | None = None
@@ -125,7 +126,7 @@ class Config:
     save_every: int = 500
     """Steps between checkpoints; the last step is always saved."""
     out: str | None = None
-    """The run directory; None is a new one under runs/."""
+    """The run directory, also in a bucket as in gs://bucket/run; None is a new one under runs/."""
     resume: bool = False
     """Continue the run in `out`, or the newest of the same name, where it was last saved."""
     take_over: bool = False

@@ -13,7 +13,7 @@ import pytest
 
 import checkpoints
 import train
-from checkpoints import paths
+from checkpoints import paths, remote
 from tests.train.test_fit import config
 from train import cli
 from train.owner import Owner
@@ -144,3 +144,41 @@ def test_a_run_in_a_bucket_that_is_killed_resumes_to_the_same_bits(zoo_process, 
     assert not (tmp_path / "gs:").exists()
     told = zoo_process("evaluate", "--weights", "gs://zoo/run@best", "--json").communicate()
     assert json.loads(told[0])["count"] == 360
+
+
+def test_a_data_set_in_a_bucket_is_copied_once_and_again_when_it_changes(
+    bucket, tmp_path, monkeypatch
+):
+    train.load_dataset("zoo_digits", data_dir=tmp_path / "prepared")
+    there = paths.path("gs://zoo/data")
+    remote.upload(tmp_path / "prepared", there)
+    (there / "zoo_digits_of_another").write_text("not below zoo_digits")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    ours, theirs = (
+        train.load_dataset("zoo_digits", "test", data_dir=place)
+        for place in ("gs://zoo/data", tmp_path / "prepared")
+    )
+    np.testing.assert_array_equal(ours[7]["input"], theirs[7]["input"])
+    reads = len([what for _, what, _ in bucket.requests if what == "media"])
+    assert reads > 0
+    train.load_dataset("zoo_digits", "test", data_dir="gs://zoo/data")
+    assert len([what for _, what, _ in bucket.requests if what == "media"]) == reads
+    changed = next(name for name in bucket.objects if name.endswith("dataset_info.json"))
+    bucket.write(changed, bucket.objects[changed].body, {}, {})
+    train.load_dataset("zoo_digits", "test", data_dir="gs://zoo/data")
+    copies = list((tmp_path / "cache" / "jax-functional-zoo" / "data").iterdir())
+    assert len(copies) == 2
+    assert all([path.name for path in copy.iterdir()] == ["zoo_digits"] for copy in copies)
+
+
+def test_a_folder_of_pictures_in_a_bucket_is_read(bucket, pictures, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    remote.upload(pictures, paths.path("gs://zoo/photos"))
+    ours, theirs = (
+        train.load_dataset(place, "train") for place in ("gs://zoo/photos", str(pictures))
+    )
+    assert ours.class_names == theirs.class_names
+    assert len(ours) == len(theirs)
+    np.testing.assert_array_equal(ours[3]["input"], theirs[3]["input"])
+    with pytest.raises(UsageError, match="there is no folder"):
+        train.load_dataset("gs://zoo/nothing", "train")

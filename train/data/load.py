@@ -35,9 +35,9 @@ def load_dataset(
             images, or holds a broken image. The message says what to do.
     """
     if is_folder(name):
-        from train.data import arrays, folder
+        from train.data import arrays, folder, mirror
 
-        root = pathlib.Path(name).expanduser()
+        root = mirror.local(name)
         if arrays.parts(root):
             return arrays.load(root, split)
         return folder.load(root, split, skip_broken=skip_broken)
@@ -50,9 +50,9 @@ def load_dataset(
 def splits(name: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> tuple[str, ...]:
     """Names of the splits of a data set, in its own order."""
     if is_folder(name):
-        from train.data import arrays, folder
+        from train.data import arrays, folder, mirror
 
-        root = pathlib.Path(name).expanduser()
+        root = mirror.local(name)
         return tuple(arrays.parts(root)) or folder.splits(root)
     from train.data import tfds
 
@@ -79,7 +79,7 @@ def is_folder(name: str | os.PathLike) -> bool:
     """Whether `name` means a folder: it exists, or it is written as a path is."""
     if isinstance(name, str) and name.partition("/")[0] in EMBEDDED:
         return False
-    written = not isinstance(name, str) or name.startswith((".", "/", "~"))
+    written = not isinstance(name, str) or name.startswith((".", "/", "~")) or "://" in name
     return written or pathlib.Path(name).exists()
 
 

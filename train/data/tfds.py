@@ -20,6 +20,7 @@ from tensorflow_datasets.core.registered import DatasetNotFoundError
 from tensorflow_datasets.core.utils.file_utils import list_data_dirs
 
 from checkpoints.preprocess import to_channels
+from train.data import mirror
 from train.data.dataset import Example, Source, pixels
 from train.data.digit_bags import ZooDigitBags
 from train.data.digits import ZooDigits
@@ -193,8 +194,9 @@ def find_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.c
         UsageError: there is no such data set, or it is not prepared, or not as ArrayRecord. Where
             a command mends it, the message holds that command.
     """
-    data_dir = None if data_dir is None else os.fspath(data_dir)
     stem, _, config = name.partition("/")
+    if data_dir is not None:
+        data_dir = os.fspath(mirror.local(data_dir, re.split("[/:]", name)[0]))
     if stem in EMBEDDED and config in ("", *EMBEDDED[stem].builder_configs):
         prepare_embedded(EMBEDDED[stem](data_dir=data_dir, config=config or None))
     try:

@@ -17,7 +17,7 @@ from train import config as configs
 from train import divergence, hosts, methods, peers, recorded, saved, setup, signals
 from train.augment import Augment
 from train.config import Config
-from train.data import Dataset, train_batches
+from train.data import Dataset, found, train_batches
 from train.evaluation import evaluate
 from train.loggers import Logger, loggers, require_libraries
 from train.losses import softmax_cross_entropy
@@ -115,8 +115,8 @@ def fit(
         if value is not None:
             config = dataclasses.replace(config, **{name: (methods.recorded(value),)})
     training, evaluation = hosts.together(lambda: setup.load_data(config))
-    if training.skipped or evaluation.skipped:
-        reporter.say(f"broken images left out: {training.skipped + evaluation.skipped}")
+    for opened in training, evaluation:
+        reporter.say(found(opened))
     start = hosts.together(lambda: setup.load_model(config, training))
     check_rates(config.optimization, start.variables["params"])
     data = hosts.together(lambda: Data(training, evaluation, recorded.facts(training, evaluation)))
@@ -329,8 +329,8 @@ class Run:
         self.require_ours()
         self.log.flush()  # a run goes on from here with the rows that were logged before
         state = replicate(self.state, self.mesh)  # pmap's knows only the devices of one process
-        for found in self.window:
-            self._require_finite(found["loss"])
+        for metrics_of_one in self.window:
+            self._require_finite(metrics_of_one["loss"])
         options: Any = {"infinite": self.infinite, "parameters": self.parameters}
         flaws = saved.save(self.directory, state, card, step=step, **options)
         if flaws:

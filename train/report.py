@@ -144,7 +144,7 @@ class Reporter:
         """One line of news."""
         if self.console:
             with self._until_the_terminal_closes():
-                self.console.print(text, highlight=False)
+                self.console.print(text, highlight=False, markup=False)
 
     @contextmanager
     def _until_the_terminal_closes(self) -> Iterator[None]:

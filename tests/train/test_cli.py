@@ -119,7 +119,7 @@ def test_what_is_taken_off_a_file_is_said(zoo, run, tmp_path):
     file = tmp_path / "resnet8.safetensors"
     save_file({f"module.{name}": tensor for name, tensor in tensors.items()}, file)
     _, out, err = zoo("evaluate", "--weights", file, "--dataset", "zoo_digits", "--json")
-    assert err == f"{file}: took 'module.' off every name\n"
+    assert f"{file}: took 'module.' off every name\n" in err
     assert json.loads(out)["count"] == 360
 
 
@@ -239,7 +239,7 @@ def test_options_that_do_not_exist_are_refused(zoo):
 def test_weights_for_other_classes_are_refused(zoo, run, pictures):
     status, _, err = zoo("evaluate", "--weights", run, "--dataset", pictures)
     assert status == 2
-    assert "tells 10 classes apart" in err
+    assert "does not know the classes" in err
     assert "zoo finetune" in err
 
 

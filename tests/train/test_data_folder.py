@@ -1,10 +1,12 @@
 """Image folders: classes, splits, what is an image and what is not."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from train.data import evaluation_split, folder, load_dataset, splits
+from train.data import evaluation_split, folder, found, load_dataset, splits
 from zoo.errors import UsageError
 
 EXIF_ORIENTATION = 0x0112
@@ -26,10 +28,11 @@ def pets(tmp_path):
 
 @pytest.fixture
 def divided(tmp_path):
-    """Three classes over three splits, none of which has all of them."""
-    for place in ("train/a/1", "train/b/1", "val/b/1", "val/c/1", "test/c/1", "test/c/2"):
-        paint(tmp_path / f"{place}.jpg")
-    (tmp_path / "train" / "c").mkdir()
+    """Three classes over three splits, of which one has all of them."""
+    for split, classes in {"train": "abc", "val": "bc", "test": "c"}.items():
+        for name in classes:
+            paint(tmp_path / split / name / "1.jpg")
+    paint(tmp_path / "test" / "c" / "2.jpg")
     return tmp_path
 
 
@@ -77,8 +80,9 @@ def test_a_folder_is_cut_by_class_and_whatever_the_order_of_its_files(pets, monk
     }
     assert sorted(label for _, label in parts["test"]) == [0, 0, 1, 1]
     assert set(parts["train"]) | set(parts["test"]) == set(parts["all"])
-    walk = folder.images
-    monkeypatch.setattr(folder, "images", lambda home: reversed(list(walk(home))))
+    walk = folder.listed
+    backwards = lambda home: walk(home)._replace(images=walk(home).images[::-1])  # noqa: E731
+    monkeypatch.setattr(folder, "listed", backwards)
     assert load_dataset(pets, "test").files == parts["test"]
     assert evaluation_split(pets) == "test"
 
@@ -219,6 +223,48 @@ def test_unusable_folders_are_refused(tmp_path, pets):
     refused(tmp_path / "empty", "no images in class sub-folders; put files ending in .bmp")
     refused(tmp_path / "flat", "no images in class sub-folders")
     refused(tmp_path / "single", "one class only, 'only'")
-    refused(pets, r"no split 'trian'; it has 'train', 'test', 'all', and slices", "trian")
+    refused(pets, r"no split 'trian'; it has 'train', 'test', 'all', slices", "trian")
     refused(pets, r"no split 'train\[:x\]'", "train[:x]")
     refused(pets, r"split 'train\[:0\]' of folder .* holds no images", "train[:0]")
+
+
+def test_only_folders_with_images_are_classes(pets):
+    for name in ("__MACOSX", "@eaDir", "lost+found", ".ipynb_checkpoints", "empty", "notes"):
+        (pets / name).mkdir()
+    (pets / "notes" / "a.txt").write_text("no image")
+    paint(pets / "__MACOSX" / "._1.jpg")
+    paint(pets / "beagle" / "new.heic", format="PNG")
+    os.mkfifo(pets / "beagle" / "pipe.jpg")
+    data = load_dataset(pets, "train")
+    assert data.class_names == tuple(sorted(p.name for p in pets.iterdir() if any(p.glob("0.*"))))
+    assert found(data).endswith(
+        "left out: 1 .heic files, 1 .txt files, 1 empty folders, 1 special files"
+    )
+    assert found(data).startswith(f"{pets}:train: {len(data)} examples of 2 classes")
+
+
+def test_files_that_cannot_be_read_are_named_where_there_are_no_others(tmp_path):
+    for name in "ab":
+        paint(tmp_path / name / "1.heic", format="PNG")
+    with pytest.raises(UsageError, match=r"no images .* \(there are 2 \.heic files\)"):
+        load_dataset(tmp_path, "train")
+
+
+def test_a_class_without_training_images_is_refused(divided):
+    paint(divided / "test" / "zebra" / "1.jpg")
+    with pytest.raises(UsageError, match="classes without images in train/: 'zebra'"):
+        load_dataset(divided, "train")
+
+
+def test_classes_beside_splits_are_refused(divided):
+    paint(divided / "bus" / "1.jpg")
+    with pytest.raises(UsageError, match=r"has splits \(.*\) and, beside them, .* \('bus'\)"):
+        load_dataset(divided, "train")
+
+
+def test_splits_can_be_added(divided):
+    parts = [load_dataset(divided, split).files for split in ("train", "test")]
+    assert load_dataset(divided, "train+test").files == parts[0] + parts[1]
+    assert load_dataset(divided, "train[:1] + test").files == parts[0][:1] + parts[1]
+    with pytest.raises(UsageError, match="no split 'best'"):
+        load_dataset(divided, "train+best")

@@ -8,7 +8,7 @@ import tyro
 
 import checkpoints
 from train.cli import emit_json, parse
-from train.data import evaluation_split, load_dataset
+from train.data import evaluation_split, found, load_dataset
 from train.data.folder import decoded_bytes
 from train.data.pairing import paired
 from train.evaluation import evaluate
@@ -52,9 +52,8 @@ def evaluate_command(argv: list[str]) -> None:
     data = load_dataset(
         dataset, split, data_dir=arguments.data_dir, skip_broken=arguments.skip_broken
     )
-    if data.skipped:
-        console(stderr=True).print(f"broken images left out: {data.skipped}")
-    data = paired(data, loaded.card)
+    console(stderr=True).print(found(data), markup=False, highlight=False)
+    data = paired(data, loaded.card, arguments.weights)
     metrics = evaluate(
         loaded.model,
         loaded.variables,

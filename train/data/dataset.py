@@ -61,6 +61,7 @@ class Source(abc.ABC):
         decoded_bytes: size of all images once decoded, or None if it is not known.
         name: as the user wrote it; `split`, `class_names` and `skipped` as in `Dataset`.
         task: what labels are, a name in `train.task.TASKS`.
+        left_out: what was found and is not used, in words.
     """
 
     def __init__(
@@ -72,9 +73,11 @@ class Source(abc.ABC):
         skipped: int = 0,
         decoded_bytes: int | None = None,
         task: str = "classes",
+        left_out: str = "",
     ):
         self.name = name
         self.task = task
+        self.left_out = left_out
         self.split = split
         self.class_names = tuple(class_names)
         self.skipped = skipped
@@ -129,6 +132,10 @@ class Subset:
     @property
     def task(self) -> str:
         return task_name(self.data)
+
+    @property
+    def left_out(self) -> str:
+        return getattr(self.data, "left_out", "")
 
     @property
     def skipped(self) -> int:
@@ -188,6 +195,14 @@ def task_name(data: Dataset) -> str:
             "not say what they mean: give it an attribute `task = 'numbers'`"
         )
     return named or "classes"
+
+
+def found(data: Dataset) -> str:
+    """What was found where a data set was opened, in a line."""
+    of = f"{len(data.class_names)} classes" if task_name(data) == "classes" else "numbers"
+    left_out = getattr(data, "left_out", "") or (f"{data.skipped} broken" if data.skipped else "")
+    also = f"; left out: {left_out}" if left_out else ""
+    return f"{data.name}:{data.split}: {len(data)} examples of {of}{also}"
 
 
 def pixels(image: Image.Image) -> UInt8[np.ndarray, "h w c"]:

@@ -3,10 +3,10 @@
     pets/beagle/1.jpg          pets/train/beagle/1.jpg
     pets/persian/2.png   or    pets/test/persian/3.jpg
 
-Class names are the sorted names of the sub-folders, of all splits together. A folder without splits
-is cut by a hash of the files' names: a fifth of every class is "test", the rest "train", and "all"
-is both. Examples come in the order of that hash, so that a slice such as "train[:10%]" is a fair
-sample. Images may lie deeper inside a class; whatever is hidden is ignored.
+Class names are the sorted names of the sub-folders with images, of all splits together. A folder
+without splits is cut by a hash of the files' names: a fifth of every class is "test", the rest
+"train", and "all" is both. Examples come in the order of that hash, so that a slice such as
+"train[:10%]" is a fair sample. Images may lie deeper inside a class; whatever is hidden is ignored.
 """
 
 import concurrent.futures
@@ -14,8 +14,9 @@ import hashlib
 import os
 import pathlib
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -26,6 +27,7 @@ from zoo.errors import UsageError
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
 SPLITS = ("train", "validation", "val", "valid", "test")
 TEST_SHARE = 0.2
+SHOWN = 5  # names in an error message
 SLICE = re.compile(r"(?P<split>\w+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
 
 Labelled = tuple[pathlib.Path, int]
@@ -43,6 +45,7 @@ class ImageFolder(Source):
         files: Sequence[Labelled],
         *,
         skipped: int,
+        left_out: str = "",
         decoded_bytes: int,
     ):
         super().__init__(
@@ -50,6 +53,7 @@ class ImageFolder(Source):
             split=split,
             class_names=class_names,
             skipped=skipped,
+            left_out=left_out,
             decoded_bytes=decoded_bytes,
         )
         self.files = tuple(files)
@@ -74,7 +78,7 @@ def load(root: pathlib.Path, split: str, *, skip_broken: bool = False) -> ImageF
         UsageError: there is no such folder or split, there are no images or images of one class
             only, or a file is broken and `skip_broken` is not set.
     """
-    class_names, parts = scan(root)
+    class_names, parts, left_out = scan(root)
     files = select(root, parts, split)
     with concurrent.futures.ThreadPoolExecutor() as pool:
         sizes = list(pool.map(decoded_bytes, (path for path, _ in files)))
@@ -96,39 +100,87 @@ def load(root: pathlib.Path, split: str, *, skip_broken: bool = False) -> ImageF
         class_names,
         [file for file, _ in sound],
         skipped=len(broken),
+        left_out=described(left_out | {"broken images": len(broken)}),
         decoded_bytes=sum(size for _, size in sound),
     )
 
 
 def splits(root: pathlib.Path) -> tuple[str, ...]:
     """Names of the splits of a folder."""
-    return tuple(scan(root)[1])
+    return tuple(scan(root).parts)
 
 
-def scan(root: pathlib.Path) -> tuple[list[str], Parts]:
+class Scan(NamedTuple):
+    """What lies in a folder.
+
+    Attributes:
+        class_names: sorted.
+        parts: labelled files of each split.
+        left_out: what is not used, in words, and how much there is of it.
+    """
+
+    class_names: list[str]
+    parts: Parts
+    left_out: dict[str, int]
+
+
+def scan(root: pathlib.Path) -> Scan:
     """Lists the classes of a folder, and the files of each split.
 
+    A folder without images is no class, and neither is what computers put there by themselves.
+
     Raises:
-        UsageError: there is no such folder, or not at least two classes with images in it.
+        UsageError: there is no such folder, or not at least two classes with images in it; there
+            are classes beside the splits, or classes without images to train on.
     """
     if not root.is_dir():
         raise UsageError(
             f"there is no folder '{root}'; give a folder with one sub-folder per class"
         )
     homes = [root / split for split in SPLITS if subfolders(root / split)]
-    class_names = sorted({folder.name for home in homes or [root] for folder in subfolders(home)})
-    found = {home.name: labelled_files(home, class_names) for home in homes or [root]}
-    check_classes(root, class_names, found)
-    return class_names, found if homes else cut(found[root.name])
+    found = {home: {f.name: listed(f) for f in subfolders(home)} for home in homes or [root]}
+    class_names = sorted({n for files in found.values() for n, f in files.items() if f.images})
+    if homes:
+        _check_splits(root, homes, found)
+    left_out = Counter[str]()
+    for files in found.values():
+        for inside in files.values():
+            left_out.update(inside.others)
+            left_out["empty folders"] += not inside.images and not inside.others
+    parts = {home.name: in_order(home, files, class_names) for home, files in found.items()}
+    check_classes(root, class_names, parts, left_out)
+    return Scan(class_names, parts if homes else cut(parts[root.name]), dict(+left_out))
 
 
-def check_classes(root: pathlib.Path, class_names: Sequence[str], parts: Parts) -> None:
+def _check_splits(
+    root: pathlib.Path, homes: list[pathlib.Path], found: dict[pathlib.Path, dict[str, "Listed"]]
+) -> None:
+    """Refuses classes beside the splits, and those that training would never see."""
+    beside = [f.name for f in subfolders(root) if f not in homes and listed(f).images]
+    if beside:
+        raise UsageError(
+            f"folder '{root}' has splits ({', '.join(home.name for home in homes)}) and, beside "
+            f"them, folders with images ({_some(beside)}); move these into the splits, or away"
+        )
+    trained = {n for n, files in found.get(root / "train", {}).items() if files.images}
+    others = {n for home in homes for n, files in found[home].items() if files.images}
+    if trained and (never := sorted(others - trained)):
+        raise UsageError(
+            f"folder '{root}' has classes without images in train/: {_some(never)}; add some, or "
+            "move these classes away"
+        )
+
+
+def check_classes(
+    root: pathlib.Path, class_names: Sequence[str], parts: Parts, left_out: dict[str, int]
+) -> None:
     """Raises a UsageError unless there are images of two classes."""
     present = sorted({label for files in parts.values() for _, label in files})
     if not present:
+        unread = f" (there are {described(left_out)})" if +Counter(left_out) else ""
         raise UsageError(
-            f"folder '{root}' has no images in class sub-folders; put files ending in "
-            f"{', '.join(sorted(EXTENSIONS))} into one sub-folder per class"
+            f"folder '{root}' has no images in class sub-folders{unread}; put files ending in "
+            f"{', '.join(sorted(EXTENSIONS))} into one sub-folder per class, and convert others"
         )
     if len(present) == 1:
         raise UsageError(
@@ -138,40 +190,65 @@ def check_classes(root: pathlib.Path, class_names: Sequence[str], parts: Parts) 
 
 
 def subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The visible folders in a folder; none if it does not exist."""
+    """The visible folders in a folder, sorted; none if it does not exist."""
     if not folder.is_dir():
         return []
-    return [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return sorted(f for f in folder.iterdir() if f.is_dir() and is_visible(f.name))
 
 
-def labelled_files(home: pathlib.Path, class_names: Sequence[str]) -> list[Labelled]:
+def is_visible(name: str) -> bool:
+    """Whether a name is a person's choice, not one that systems give to what they put there."""
+    return not name.startswith((".", "@")) and name not in ("__MACOSX", "lost+found")
+
+
+class Listed(NamedTuple):
+    """Files of a class: images, and how many there are of others, by their kind."""
+
+    images: list[pathlib.Path]
+    others: dict[str, int]
+
+
+def listed(folder: pathlib.Path) -> Listed:
+    """Visible files of a folder and of all folders in it; links are followed, once each.
+
+    What is no regular file, such as a pipe, is never opened.
+    """
+    seen, found, others = set(), [], Counter[str]()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        where = pathlib.Path(place)
+        seen.add(where.resolve())
+        folders[:] = [n for n in folders if is_visible(n) and (where / n).resolve() not in seen]
+        for path in (where / name for name in names if is_visible(name)):
+            if path.suffix.lower() in EXTENSIONS and path.is_file():
+                found.append(path)
+            else:
+                kind = path.suffix.lower() if path.is_file() else "special"
+                others[f"{kind or 'nameless'} files"] += 1
+    return Listed(found, dict(others))
+
+
+def in_order(
+    home: pathlib.Path, files: dict[str, Listed], class_names: Sequence[str]
+) -> list[Labelled]:
     """All images of the classes in a folder, in the order of a hash of their names."""
-    files = [
-        (path, label) for label, name in enumerate(class_names) for path in images(home / name)
-    ]
+    numbers = {name: label for label, name in enumerate(class_names)}
+    labelled = [(path, numbers[n]) for n, inside in files.items() for path in inside.images]
 
     def digest(file: Labelled) -> bytes:
         name = file[0].relative_to(home).as_posix()
         return hashlib.blake2b(os.fsencode(name), digest_size=16).digest()
 
-    return sorted(files, key=digest)
+    return sorted(labelled, key=digest)
 
 
-def images(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Visible image files of a folder and of all folders in it; links are followed, once each."""
-    seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        where = pathlib.Path(place)
-        seen.add(where.resolve())
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and (where / name).resolve() not in seen
-        ]
-        for name in names:
-            path = where / name
-            if not name.startswith(".") and path.suffix.lower() in EXTENSIONS:
-                yield path
+def described(left_out: dict[str, int]) -> str:
+    """What was left out, in words."""
+    return ", ".join(f"{count} {what}" for what, count in sorted(left_out.items()) if count)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(map(repr, names[:SHOWN])) + more
 
 
 def cut(files: Sequence[Labelled]) -> Parts:
@@ -188,15 +265,19 @@ def cut(files: Sequence[Labelled]) -> Parts:
 
 
 def select(root: pathlib.Path, parts: Parts, split: str) -> list[Labelled]:
-    """The files of a split, or of a slice such as `train[:10%]` or `test[20:]`."""
+    """The files of a split, of a slice such as `train[:10%]`, or of several, `train+validation`."""
+    return [file for part in split.split("+") for file in _select(root, parts, part.strip())]
+
+
+def _select(root: pathlib.Path, parts: Parts, split: str) -> list[Labelled]:
     match = SLICE.fullmatch(split)
     name = match["split"] if match else split
     if name == "validation":
         name = next((n for n in ("validation", "val", "valid") if n in parts), name)
     if match is None or name not in parts:
         raise UsageError(
-            f"folder '{root}' has no split {split!r}; it has {', '.join(map(repr, parts))}, and "
-            "slices of them such as 'train[:10%]'"
+            f"folder '{root}' has no split {split!r}; it has {', '.join(map(repr, parts))}, slices "
+            "of them such as 'train[:10%]', and sums such as 'train+test'"
         )
     files = parts[name]
     return files[bound(match["start"], len(files)) : bound(match["stop"], len(files))]

@@ -50,7 +50,7 @@ class Paired:
         return self.numbers[int(label(self.data, index))]
 
 
-def paired(data: Dataset, card: Card) -> Dataset:
+def paired(data: Dataset, card: Card, weights: str | None = None) -> Dataset:
     """`data` with the classes of weights: each of its own is the one of the same name.
 
     Capitals, underscores and spaces at the ends do not count. ImageNet's identifiers such as
@@ -60,31 +60,32 @@ def paired(data: Dataset, card: Card) -> Dataset:
     Args:
         data: of classes, or of numbers to be predicted, which are left alone.
         card: of the weights.
+        weights: what the user called them; None is the name on the card.
 
     Raises:
         UsageError: the data set has a class that the weights do not tell apart.
     """
-    theirs, ours = data.class_names, card.labels
+    theirs, ours, weights = data.class_names, card.labels, weights or card.name
     if task_name(data) != "classes" or theirs == ours:
         return data
     if ours is None:
-        return _numbered(data, card)
+        return _numbered(data, card, weights)
     known = _numbers(ours) | (_wnids() if card.label_set == "imagenet1k" else {})
     numbers = [known.get(_plain(name)) for name in theirs]
     if unknown := [name for name, n in zip(theirs, numbers, strict=True) if n is None]:
         raise UsageError(
-            f"{card.name} does not know the classes {_some(unknown)} of {data.name}: it tells "
+            f"{weights} does not know the classes {_some(unknown)} of {data.name}: it tells "
             f"apart {_some(ours)}; rename what is the same, leave out what is not, or adapt the "
-            f"weights with `zoo finetune --weights {card.name} --dataset {data.name}`"
+            f"weights with `zoo finetune --weights {weights} --dataset {data.name}`"
         )
     return Paired(data, tuple(n for n in numbers if n is not None), ours)
 
 
-def _numbered(data: Dataset, card: Card) -> Dataset:
+def _numbered(data: Dataset, card: Card, weights: str) -> Dataset:
     if len(data.class_names) != card.num_classes:
         raise UsageError(
-            f"{card.name} tells {card.num_classes} classes apart and names none, {data.name} has "
-            f"{len(data.class_names)}; adapt the weights with `zoo finetune --weights {card.name} "
+            f"{weights} tells {card.num_classes} classes apart and names none, {data.name} has "
+            f"{len(data.class_names)}; adapt the weights with `zoo finetune --weights {weights} "
             f"--dataset {data.name}`"
         )
     return data

@@ -55,10 +55,12 @@ def check_is_file(path: Path) -> None:
     """Refuses what is no plain file, before anything waits for what a pipe or a device will say.
 
     Raises:
-        UsageError: a directory, a pipe, a device, or nothing.
+        UsageError: a directory, a pipe, a device, an empty file, or nothing.
     """
-    if path.is_file():
+    if path.is_file() and path.stat().st_size:
         return
+    if path.is_file():  # so are the system's own files, some of which are read without end
+        raise UsageError(f"{str(path)!r} is no file of weights, or is damaged: it is empty.")
     if not path.exists():
         raise UsageError(f"There is no file of weights {str(path)!r}.")
     kind = "a directory" if path.is_dir() else "a pipe or a device"

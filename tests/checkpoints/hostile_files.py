@@ -501,6 +501,11 @@ def a_link_to_a_device(path):
     path.symlink_to("/dev/zero")
 
 
+def a_link_to_a_file_of_the_system(path):
+    """A regular file, of no length, that is read without end."""
+    path.symlink_to("/proc/kmsg")
+
+
 def a_link_to_itself(path):
     path.symlink_to(path)
 
@@ -527,6 +532,7 @@ LOOSE = {
         a_pipe,
         a_link_to_a_pipe,
         a_link_to_a_device,
+        a_link_to_a_file_of_the_system,
         a_link_to_itself,
         a_folder,
     ),

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ class Reader:
     """A process that reads files, one after the other, and tells what it took."""
 
     def __init__(self):
-        command = ["timeout", str(600), sys.executable, "-W", "error", "-c", READER]
+        command = [sys.executable, "-W", "error", "-c", READER]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
@@ -48,7 +49,12 @@ class Reader:
     def read(self, path):
         self.process.stdin.write(f"{path}\n")
         self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        guard = threading.Timer(PATIENCE, self.process.kill)
+        guard.start()
+        answer = self.process.stdout.readline()
+        guard.cancel()
+        assert answer, "reading took too long, or ended the process"
+        return json.loads(answer)
 
 
 @pytest.fixture(scope="module")

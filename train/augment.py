@@ -35,7 +35,7 @@ class Augment:
     """Smallest share of the area that a random crop keeps; 1 is the centre crop of evaluation."""
 
     def __post_init__(self) -> None:
-        for name, most in ("rotate", 180), ("translate", 1), ("scale", math.inf), ("shear", 89):
+        for name, most in ("rotate", 180), ("translate", 1), ("scale", 100), ("shear", 89):
             if not 0 <= getattr(self, name) <= most:
                 raise UsageError(f"`{name}` must be from 0 to {most}, got {getattr(self, name)}")
         if not 0 < self.crop <= 1:

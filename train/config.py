@@ -215,6 +215,22 @@ def read(place: str | os.PathLike[str]) -> Config:
     return from_json(Config, values, str(path))
 
 
+def completed(config: Config) -> Config:
+    """A config to be resumed that names no data: what it leaves at the default, its run tells.
+
+    Any other comes back as it is.
+    """
+    if not (config.resume and config.out and config.dataset is None):
+        return config
+    place = paths.path(config.out) / "config.json"
+    if not place.exists():
+        return config
+    fresh = vars(Config())
+    given = {name: value for name, value in vars(config).items() if value != fresh[name]}
+    length = {"steps": None, "epochs": None} if given.keys() & {"steps", "epochs"} else {}
+    return dataclasses.replace(read(place), **(length | given))
+
+
 def difference(config: Config, saved: Config) -> dict[str, tuple[Any, Any]]:
     """Fields whose value is not that of a saved config: `{name: (saved, given)}`."""
     there, here = (_flat(json.loads(json.dumps(dataclasses.asdict(c)))) for c in (saved, config))

@@ -110,6 +110,7 @@ def fit(
         Interrupted: the run was asked to stop; it has saved its state.
     """
     reporter = reporter or Reporter()
+    config = configs.completed(config)
     require_libraries(config)
     for name, value in {"objective": objective, "parameters": parameters}.items():
         if value is not None:
@@ -257,7 +258,7 @@ class Run:
         if divergence.remembered(self.directory) is None:
             return
         flaws = divergence.flaws(to_stored(self.state, self.parameters), self.infinite)
-        bad = [path for path in flaws if not path.startswith(("params/", "train/raw_params/"))]
+        bad = [path for path in flaws if path.startswith(("batch_stats/", "train/opt_state/"))]
         if bad or not math.isfinite(self.window[-1]["loss"]):
             raise divergence.Spoiled(resumed_at)
 

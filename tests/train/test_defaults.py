@@ -63,6 +63,17 @@ def test_resume_and_out_are_enough(started, run):
     )
 
 
+def test_a_directory_is_enough_from_python_too(run):
+    resumed = train.Config(out=str(run), resume=True)
+    assert configs.completed(resumed) == dataclasses.replace(SAVED, out=str(run), resume=True)
+    longer = dataclasses.replace(resumed, epochs=9.0, threads=1)
+    assert configs.completed(longer) == dataclasses.replace(
+        SAVED, out=str(run), resume=True, steps=None, epochs=9.0, threads=1
+    )
+    for other in (SAVED, dataclasses.replace(resumed, out=f"{run}-2")):
+        assert configs.completed(other) is other
+
+
 def test_resume_finds_the_newest_run_of_that_name(started, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     directory = tmp_path / "runs" / "resnet8-zoo_digits-3"

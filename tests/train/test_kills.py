@@ -116,3 +116,24 @@ def test_a_run_that_was_killed_as_soon_as_a_file_appeared_goes_on(zoo_process, t
     last = zoo_process("train", "--resume", "--out", run)
     assert last.wait() == 0, last.communicate()
     assert [row["step"] for row in read_rows(run)] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.slow
+def test_of_two_runs_that_begin_at_once_in_one_directory_one_is_refused(zoo_process, tmp_path):
+    options = (
+        "--model",
+        "resnet8",
+        "--dataset",
+        "zoo_digits",
+        "--batch-size",
+        "8",
+        "--steps",
+        "40",
+    )
+    pair = [zoo_process("train", *options, "--log-every", "1", "--out", "run") for _ in "ab"]
+    told = {process.returncode: err for process in pair for err in [process.communicate()[1]]}
+    assert set(told) == {0, 2}
+    loser, winner = sorted(pair, key=lambda process: -process.returncode)
+    assert f"in use by process {winner.pid} on" in told[2]
+    assert loser.returncode == 2
+    assert [row["step"] for row in read_rows(tmp_path / "run")] == list(range(1, 41))

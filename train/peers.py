@@ -25,7 +25,7 @@ import jax
 from zoo.errors import UsageError
 
 BEAT = 2.0  # seconds between signs of life
-PATIENCE = 15.0  # seconds without one after which a process counts as gone
+PATIENCE = 12.0  # seconds without one after which a process counts as gone
 GRACE = 5.0  # seconds in which all may find the same error by themselves
 STATUS = 1  # of a process that ends because another is gone
 
@@ -111,7 +111,8 @@ class Peers:
 
     def aborted(self, number: int) -> None:
         """The last words before JAX ends this process."""
-        self._say("host 0, or the way to it, is gone")
+        who = "host 0, or the way to it," if self._me else "another host"
+        self._say(f"{who} is gone")
         os._exit(STATUS)
 
     def failed(self, error: BaseException) -> None:

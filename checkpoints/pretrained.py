@@ -16,7 +16,6 @@ from jaxtyping import Array, Key
 import zoo
 from checkpoints import build, origins, surgery
 from checkpoints.card import Card
-from checkpoints.origins.request import with_step
 from checkpoints.preprocess import Preprocess
 from zoo.errors import UsageError
 
@@ -106,10 +105,7 @@ def load(
     _check_classes(num_classes, class_names)
     file_options = {"architecture": architecture, "overrides": overrides, "source": source}
     file_options |= {"preprocess_like": preprocess_like}
-    name, step = with_step(name_or_path, step)
-    is_text = isinstance(name_or_path, str)
-    request = origins.Request(name, is_text, step, file_options, _cache(cache_dir))
-    card, variables = origins.read(request)
+    card, variables = origins.read(name_or_path, step, file_options, _cache(cache_dir))
     _warn_unless_finite(card.name, variables)
     card = replace(card, parameters=surgery.count(variables["params"]))
     wanted = _resized(card, image_size, in_channels)

@@ -12,9 +12,10 @@ from checkpoints import timm_hub
 from checkpoints.card import Card
 from checkpoints.origins import published
 from checkpoints.origins.request import HUB, Request
-from zoo.errors import UsageError
+from zoo.errors import UsageError, shown
 
-_ADDRESS = re.compile(r"hf://([^/]+/[^/]+?)/?")
+_ADDRESS = re.compile(r"hf://([^/]+(?:/[^/]+)?)/?")
+_ID = re.compile(r"[\w.-]+(?:/[\w.-]+)?(?:@.+)?")
 _BARE = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(?:@[\w./-]+)?")
 _RUNS = "runs"  # where runs are written: what is missing there is no model of another's
 _FILES = (".safetensors", ".pth", ".pt", ".bin", ".npz", ".h5", ".keras", ".tar", ".json")
@@ -29,8 +30,12 @@ def claims(request: Request) -> bool:
 
 def read(request: Request) -> tuple[Card, dict[str, Any]]:
     """From the cache, else from the hub."""
+    if _ID.fullmatch(repo := identifier(request.name)) is None:
+        raise UsageError(
+            f"{shown(request.name)} names no model of the hub; write hf-hub:OWNER/NAME."
+        )
     try:
-        card = timm_hub.card(identifier(request.name))
+        card = timm_hub.card(repo)
     except UsageError as error:
         if not _is_bare(request.name):
             raise

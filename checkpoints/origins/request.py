@@ -7,8 +7,10 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from checkpoints import paths, store
+from zoo.errors import UsageError, shown
 
 HUB = ("hf-hub:", "hf_hub:", "hf://")  # what an identifier of the hub begins with
+_LONGEST = 255  # bytes of a name, on any file system
 Step = int | Literal["best"] | None
 
 
@@ -41,8 +43,14 @@ class Request(NamedTuple):
 
 
 def with_step(name_or_path: str | os.PathLike[str], step: Step) -> tuple[str, Step]:
-    """Takes `RUN@120` and `RUN@best` apart."""
+    """Takes `RUN@120` and `RUN@best` apart.
+
+    Raises:
+        UsageError: a name that no file system can have.
+    """
     name = os.fspath(name_or_path)
+    if any(len(os.fsencode(part)) > _LONGEST for part in name.split("/")):
+        raise UsageError(f"{shown(name)} is too long to be the name of a file, or of weights.")
     run, _, wanted = name.rpartition("@")
     is_step = (wanted == "best" or wanted.isdecimal()) and not name.startswith(HUB)
     if step is not None or not run or not is_step or paths.path(name).exists():

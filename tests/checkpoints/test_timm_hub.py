@@ -242,3 +242,22 @@ def test_a_downloaded_repository_in_parts(published, tmp_path):
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     assert_same(checkpoints.load(tmp_path).variables, variables)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("hf-hub:", "names no model of the hub; write hf-hub:OWNER/NAME"),
+        ("hf_hub:a b", "names no model of the hub"),
+        ("hf-hub:../../x", "names no model of the hub"),
+        ("hf-hub:a/b/c", "names no model of the hub"),
+        ("hf-hub:" + "y" * 10**6, "is too long to be the name"),
+        ("y" * 10**6, "is too long to be the name"),
+        ("owner/" + "y" * 300, "is too long to be the name"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_names_that_are_none(name, message):
+    with pytest.raises(UsageError, match=message) as refused:
+        checkpoints.load(name)
+    assert len(str(refused.value)) < 300

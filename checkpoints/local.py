@@ -140,8 +140,8 @@ def _preprocess(
 
 
 _DOUBT = (
-    "%s: %s. So the preprocessing is %s; if the file is of another, `preprocess_like` names "
-    "published weights that have it."
+    "%s: %s. So the preprocessing is %s; if the file is of another, `preprocess_like` (of `zoo "
+    "convert`, `--preprocess-like`) names published weights that have it."
 )
 
 

@@ -85,3 +85,16 @@ def _remote(address: str) -> Any:
     from etils import epath
 
     return epath.Path(address)
+
+
+def refuse_patterns(place: Path | Any) -> None:
+    """Refuses directories for checkpoints whose names Orbax would read as patterns of names.
+
+    Raises:
+        UsageError: there is a `[`, `*` or `?` in the path.
+    """
+    if wrong := set(str(place)) & set("[*?"):
+        raise UsageError(
+            f"checkpoints cannot be read from {str(place)!r}, because of {min(wrong)!r}; choose "
+            "a directory without [, * and ?"
+        )

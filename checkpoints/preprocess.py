@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
+from checkpoints.pictures import opened, upright
 from zoo.errors import UsageError, closest, shown
 from zoo.fields import annotations, frozen, misfit
 
@@ -221,12 +222,12 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
     if not path.is_file():
         raise UsageError(f"There is no image file {str(path)!r}.")
     try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image)
+        with opened(path) as image:
+            return upright(image)
     except Exception as error:  # Pillow's decoders raise whatever their parsers meet
         raise UsageError(
-            f"{str(path)!r} cannot be read as an image: it is damaged, cut short or of a format "
-            f"that Pillow does not know ({error})."
+            f"{str(path)!r} cannot be read as an image: it is damaged, cut short, too large or of "
+            f"a format that is not taken ({error})."
         ) from error
 
 

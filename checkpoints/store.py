@@ -61,6 +61,7 @@ def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: 
     if paths.is_remote(directory):
         return _save_remotely(directory, variables, card)
     target = paths.path(directory).resolve()
+    paths.refuse_patterns(target)
     _refuse_other_content(target)
     partial = atomic.partial_name(target, _writer())
     try:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from checkpoints import atomic
-from zoo.errors import UsageError, closest
+from zoo.errors import UsageError, closest, printable
 
 T = TypeVar("T")
 
@@ -242,6 +242,7 @@ def _interruptible(name: str) -> Iterator[None]:
 def _news_of(package: str) -> Iterator[None]:
     """Shows what a package logs, such as what it took off a file's names, on stderr."""
     logger, handler = logging.getLogger(package), logging.StreamHandler()
+    handler.setFormatter(_Printable())
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
@@ -252,9 +253,14 @@ def _news_of(package: str) -> Iterator[None]:
         logger.setLevel(before)
 
 
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def _complain(name: str, message: str, status: int) -> int:
     with contextlib.suppress(OSError):  # the terminal may be closed
-        print(f"zoo {name}: {message}", file=sys.stderr)
+        print(printable(f"zoo {name}: {message}"), file=sys.stderr)
     return status
 
 

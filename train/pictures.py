@@ -38,7 +38,7 @@ def image_grid(
         axes.set_axis_off()
         axes.imshow(image, cmap="gray", interpolation="nearest")
         if titles:
-            axes.set_title(titles[i], fontsize=8, pad=3)
+            axes.set_title(titles[i], fontsize=8, pad=3, parse_math=False)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

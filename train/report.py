@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from checkpoints import atomic
+from zoo.errors import printable
 
 Row = dict[str, float | int]
 
@@ -127,7 +128,7 @@ def plot_curves(rows: list[Row], path: Path | Any, *, title: str) -> None:
         axes.grid(alpha=0.3)
         if len(curves) > 1:
             axes.legend()
-    figure.suptitle(title)
+    figure.suptitle(printable(title), parse_math=False)
     picture = io.BytesIO()
     figure.savefig(picture, dpi=120)
     atomic.write_bytes(path, picture.getvalue())
@@ -144,7 +145,7 @@ class Reporter:
         """One line of news."""
         if self.console:
             with self._until_the_terminal_closes():
-                self.console.print(text, highlight=False, markup=False)
+                self.console.print(printable(text), highlight=False, markup=False)
 
     @contextmanager
     def _until_the_terminal_closes(self) -> Iterator[None]:
@@ -237,7 +238,7 @@ def table(columns: list[str], rows: list[list[Any]], *, numbers: bool = True) ->
     for i, column in enumerate(columns):
         drawn.add_column(column, justify="right" if i and numbers else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*[str(cell) for cell in row])
+        drawn.add_row(*[printable(str(cell)) for cell in row])
     return drawn
 
 
@@ -262,5 +263,6 @@ def _width(terminal: Console, columns: list[str], rows: list[list[Any]]) -> int:
 
 def console(*, stderr: bool = False) -> Console:
     """The terminal; where output goes into a file or a pipe, lines of 160 columns."""
-    terminal = Console(stderr=stderr)
-    return terminal if terminal.is_terminal else Console(stderr=stderr, width=160)
+    options: Any = {"stderr": stderr, "markup": False, "emoji": False, "highlight": False}
+    terminal = Console(**options)
+    return terminal if terminal.is_terminal else Console(**options, width=160)

@@ -64,6 +64,7 @@ def run_directory(config: Config, say: Callable[[str], None] = lambda _: None) -
         remote.require_writable(directory)
     if (directory / owner.NAME).exists():
         Owner(directory, take_over=config.take_over).release()  # or it says who is there
+    paths.refuse_patterns(directory)
     check(config, directory, say)
     _make(directory)
     return directory

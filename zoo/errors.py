@@ -25,6 +25,11 @@ def shown(value: Any) -> str:
     return _REPR.repr(value)
 
 
+def printable(text: str) -> str:
+    """A text of somebody else's for a terminal: codes that would steer it are spelled out."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """Ending of an error message, `; did you mean 'a' or 'b'?`, or nothing if no name is near."""
     if len(name) > _LONGEST:  # comparing takes the square of the length

@@ -179,7 +179,7 @@ def test_what_is_no_checkpoint(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="There is no checkpoint directory 'runs/best'"):
         checkpoints.load("runs/best")
     (tmp_path / "x.safetensors").touch()
-    with pytest.raises(UsageError, match="is no safetensors file or is damaged"):
+    with pytest.raises(UsageError, match="is no file of weights, or is damaged"):
         checkpoints.load("x.safetensors")
     with pytest.raises(UsageError, match="`num_classes` must be at least 1, got 0"):
         checkpoints.load("photos", num_classes=0)

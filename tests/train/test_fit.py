@@ -80,6 +80,7 @@ def test_a_run_directory_loads_as_weights(whole):
 @pytest.mark.parametrize(("stop", "name"), [(3, "SIGHUP"), (5, "SIGUSR1")])
 def test_a_stopped_and_resumed_run_ends_in_the_same_bits(whole, stop, name, tmp_path, monkeypatch):
     take = train.loop.Run._row
+    before = signal.signal(getattr(signal, name), signal.SIG_DFL)  # nohup has it ignored
 
     def stop_here(run, *arguments):
         if run.progress.step == stop:
@@ -89,6 +90,7 @@ def test_a_stopped_and_resumed_run_ends_in_the_same_bits(whole, stop, name, tmp_
     monkeypatch.setattr(train.loop.Run, "_row", stop_here)
     with pytest.raises(train.Interrupted, match=f"{name}: saved step {stop} in .*--resume"):
         train.fit(config(tmp_path / "run"))
+    signal.signal(getattr(signal, name), before)
     monkeypatch.undo()
     resumed = train.fit(config(tmp_path / "run", resume=True))
     assert same_bits(resumed.state, whole.state)

@@ -127,7 +127,7 @@ def test_ctrl_c_ends_a_command_at_once(zoo_process, tmp_path, pause):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert err == "zoo evaluate: interrupted; nothing was lost that was reported saved\n"
+    assert err.endswith("zoo evaluate: interrupted; nothing was lost that was reported saved\n")
 
 
 def test_files_that_carry_our_names_do_no_harm(zoo_process, tmp_path):

@@ -9,7 +9,7 @@ import tyro
 import checkpoints
 from train.cli import parse
 from train.report import console
-from zoo.errors import UsageError
+from zoo.errors import UsageError, printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,7 @@ def convert_command(argv: list[str]) -> None:
         written = checkpoints.save(arguments.out, loaded.variables, loaded.card)
     else:
         written = _export(loaded, Path(str(arguments.to)), arguments.target)
-    console().print(f"written: {written}", soft_wrap=True, highlight=False)
+    console().print(printable(f"written: {written}"), soft_wrap=True)
 
 
 def _export(loaded: checkpoints.Pretrained, path: Path, target: str | None) -> Path:

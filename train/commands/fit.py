@@ -14,7 +14,7 @@ from train.finetune import Comparison, finetune
 from train.loop import fit
 from train.recipes import FINETUNE, TRAIN, TRANSFER
 from train.report import Reporter, console, figures, table
-from zoo.errors import UsageError
+from zoo.errors import UsageError, printable
 
 ConfigFile = Annotated[str | None, tyro.conf.arg(name="config")]
 
@@ -113,7 +113,8 @@ def _comparison(found: Comparison) -> dict[str, Any]:
 
 
 def _last_line(directory: Any) -> None:
-    console().print(f"checkpoint, metrics and curves: {directory}", soft_wrap=True, highlight=False)
+    text = printable(f"checkpoint, metrics and curves: {directory}")
+    console().print(text, soft_wrap=True)
 
 
 def _reporter(arguments: TrainArguments | FinetuneArguments) -> Reporter:

@@ -14,7 +14,7 @@ from train.data.pairing import paired
 from train.evaluation import evaluate
 from train.predict import check_picture, class_name, draw_grid, find_images, predict, top_k
 from train.report import console, figures, print_table, table
-from zoo.errors import UsageError
+from zoo.errors import UsageError, printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ def evaluate_command(argv: list[str]) -> None:
     data = load_dataset(
         dataset, split, data_dir=arguments.data_dir, skip_broken=arguments.skip_broken
     )
-    console(stderr=True).print(found(data), markup=False, highlight=False)
+    console(stderr=True).print(printable(found(data)))
     data = paired(data, loaded.card, arguments.weights)
     metrics = evaluate(
         loaded.model,
@@ -133,7 +133,7 @@ def predict_command(argv: list[str]) -> None:
     columns = ["image", *(f"{i + 1}." for i in range(len(rows[0])))]
     print_table(columns, cells)
     if arguments.save:
-        console().print(f"drawn: {arguments.save}", soft_wrap=True, highlight=False)
+        console().print(printable(f"drawn: {arguments.save}"), soft_wrap=True)
     return None
 
 

@@ -18,8 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from PIL import Image
-
+from checkpoints.pictures import opened
 from checkpoints.preprocess import open_image, to_channels
 from train.data.dataset import Example, Source, pixels
 from zoo.errors import UsageError
@@ -296,7 +295,7 @@ def decoded_bytes(path: pathlib.Path) -> int | None:
     A JPEG is decoded at an eighth of its size, which reads the whole file cheaply.
     """
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             size = image.width * image.height * 3
             image.draft("L", (1, 1))
             to_channels(image)

@@ -6,6 +6,7 @@ beforehand, which may need TensorFlow and a download; the error says with which 
 
 import contextlib
 import io
+import json
 import os
 import pathlib
 import re
@@ -14,11 +15,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image, ImageOps
+from PIL import Image
 from tensorflow_datasets.core.read_only_builder import builder_from_files
 from tensorflow_datasets.core.registered import DatasetNotFoundError
 from tensorflow_datasets.core.utils.file_utils import list_data_dirs
 
+from checkpoints.pictures import opened, upright
 from checkpoints.preprocess import to_channels
 from train.data import mirror
 from train.data.dataset import Example, Source, pixels
@@ -26,7 +28,7 @@ from train.data.digit_bags import ZooDigitBags
 from train.data.digits import ZooDigits
 from train.data.rendered_digits import ZooRenderedDigits
 from train.data.tables import ZooTables
-from zoo.errors import UsageError, closest
+from zoo.errors import UsageError, closest, shown
 
 EMBEDDED: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "zoo_digits": ZooDigits,
@@ -62,9 +64,18 @@ class TfdsSplit(Source):
 
     def read(self, index: int) -> Example:
         record = self._records[index]
-        with Image.open(io.BytesIO(record[self._keys.image])) as image:
-            upright = to_channels(ImageOps.exif_transpose(image), self._channels)
-        return {"input": pixels(upright), "label": int(record[self._keys.label])}
+        image = self._decoded(record[self._keys.image], index)
+        return {"input": pixels(image), "label": int(record[self._keys.label])}
+
+    def _decoded(self, encoded: bytes, index: int) -> Image.Image:
+        try:
+            with opened(io.BytesIO(encoded)) as image:
+                return to_channels(upright(image), self._channels)
+        except Exception as error:  # Pillow's decoders raise whatever their parsers meet
+            raise UsageError(
+                f"example {index} of {self.name!r} ({self.split}) cannot be read as an image: "
+                f"{error}"
+            ) from error
 
 
 class TfdsSeries(Source):
@@ -199,6 +210,8 @@ def find_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.c
         data_dir = os.fspath(mirror.local(data_dir, re.split("[/:]", name)[0]))
     if stem in EMBEDDED and config in ("", *EMBEDDED[stem].builder_configs):
         prepare_embedded(EMBEDDED[stem](data_dir=data_dir, config=config or None))
+    for folder in list_data_dirs(data_dir):
+        require_known_features(pathlib.Path(folder).expanduser() / stem.partition(":")[0])
     try:
         builder = builder_from_files(name, data_dir=data_dir)
     except (DatasetNotFoundError, ValueError):
@@ -210,6 +223,45 @@ def find_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.c
         ) from error
     check_random_access(builder)
     return builder
+
+
+def require_known_features(folder: pathlib.Path) -> None:
+    """Refuses data sets whose features are of classes that are not tensorflow-datasets' own.
+
+    It would import any module that a features.json names.
+
+    Raises:
+        UsageError: there is one, or the file is no JSON.
+    """
+    for path in folder.glob("**/features.json") if folder.is_dir() else ():
+        try:
+            tree = json.loads(path.read_text(encoding="utf-8"))
+            foreign = next((k for k in _classes(tree) if not KNOWN_CLASS.fullmatch(k)), None)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"'{path}' holds no JSON that can be read: {error}") from error
+        if foreign is not None:
+            raise UsageError(
+                f"'{path}' names a feature of class {shown(foreign)}, which is not one of "
+                "tensorflow-datasets' own, and whose code would be run; remove the folder, or "
+                "prepare the data set with features of tensorflow-datasets"
+            )
+
+
+KNOWN_CLASS = re.compile(r"tensorflow_datasets\.core\.features\.(\w+\.)*[A-Z]\w*")
+
+
+def _classes(tree: Any) -> Iterator[str]:
+    """Names of classes anywhere in a features.json, of today's form and of earlier ones."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            is_class = key in ("pythonClassName", "python_class_name", "type")
+            if is_class and isinstance(value, str):
+                yield value
+            else:
+                yield from _classes(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _classes(value)
 
 
 def prepare_embedded(builder: tfds.core.DatasetBuilder) -> None:

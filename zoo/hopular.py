@@ -17,7 +17,7 @@ standardised value, a categorical one a one-hot vector. A masked attribute is ze
 of 1, a missing one is zeros and 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,14 +25,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float, Int
 
 from zoo.errors import UsageError
-from zoo.layers.hopfield import Hopfield, Memory
+from zoo.layers.hopfield import Association, Hopfield, Memory
 from zoo.layers.initializers import LECUN_UNIFORM, ONES, ZEROS, Initializer
 from zoo.layers.norm import LayerNorm
 
 EPSILON = 1e-12  # of all norms
+ASSOCIATIONS = 2**24  # of rows with the memory at a time, over all heads and blocks
+
+# True, or a number that is added to the scores, for each of n rows and m rows of the memory; or a
+# function that gives this for rows with these indices, so that it need not exist as a whole.
+RowMask = Association | Callable[[Int[Array, " n"]], Association]
 
 
 class Embedding(nn.Module):
@@ -120,7 +125,7 @@ class Block(nn.Module):
         x: Float[Array, "n d e"],
         rows: Float[Array, "n d e"],
         memory: Memory,
-        mask: Bool[Array, "n m"] | None,
+        mask: Association | None,
         *,
         train: bool,
     ) -> Float[Array, "n d e"]:
@@ -159,6 +164,9 @@ class Hopular(nn.Module):
         depth: number of blocks.
         input_dropout, lookup_dropout, output_dropout: probabilities in training.
         dtype: dtype of the computation; parameters are float32, outputs at least float32.
+        chunk: rows that are related to the memory at a time; None for all of them, or as many as
+            make `ASSOCIATIONS`. The result is the same; the work of a chunk is done again in the
+            backward pass, so that memory grows with the number of rows, not with its square.
 
     Raises:
         UsageError: an attribute has no size, or rows are not as long as the sizes say.
@@ -176,6 +184,7 @@ class Hopular(nn.Module):
     lookup_dropout: float = 0.1
     output_dropout: float = 0.01
     dtype: Any = jnp.float32
+    chunk: int | None = None
 
     def setup(self) -> None:
         if not self.sizes or min(self.sizes) < 1:
@@ -184,6 +193,8 @@ class Hopular(nn.Module):
             raise UsageError(
                 f"`discrete` must be indices of {len(self.sizes)} attributes, got {self.discrete}"
             )
+        if self.chunk is not None and self.chunk < 1:
+            raise UsageError(f"`chunk` must be None or at least 1, got {self.chunk}")
         d = len(self.sizes)
         self.embeddings = Embedding(
             self.sizes, self.discrete, self.width, self.input_dropout, self.dtype
@@ -212,7 +223,7 @@ class Hopular(nn.Module):
         rows: Float[Array, "n columns"],
         memory: Float[Array, "m columns"],
         *,
-        mask: Bool[Array, "n m"] | None = None,
+        mask: RowMask | None = None,
         train: bool,
     ) -> Float[Array, "n out"]:
         """Logits of categorical and values of numeric attributes, one after the other.
@@ -220,7 +231,9 @@ class Hopular(nn.Module):
         Args:
             rows: with targets, and whatever else is to be predicted, masked.
             memory: the training set, targets visible.
-            mask: True where a row must not see a row of the memory: itself, in training.
+            mask: True where a row must not see a row of the memory: itself, in training. Numbers
+                are added to the scores: the logarithm of a weight. Or a function from indices of
+                rows to their part of the mask.
             train: applies dropout.
         """
         remembered = self.remember(memory, train=train)
@@ -239,24 +252,42 @@ class Hopular(nn.Module):
         rows: Float[Array, "n columns"],
         remembered: Sequence[Memory],
         *,
-        mask: Bool[Array, "n m"] | None = None,
+        mask: RowMask | None = None,
         train: bool = False,
     ) -> Float[Array, "n out"]:
         """The same as a call, with a memory that is already embedded."""
-        pooled = self.refined(rows, remembered, mask=mask, train=train)["pooled"]
-        x = nn.gelu(pooled.astype(self.output_norm.dtype), approximate=False)
-        return self.output(self.output_norm(self.output_drop(x, deterministic=not train)))
+        n, stored = rows.shape[0], remembered[0].keys.shape[1]
+        chunk = self.chunk or max(1, ASSOCIATIONS // (stored * self.heads * self.depth))
+        if n <= chunk:
+            return self._answer(rows, remembered, mask, train)
+        parts = -(-n // chunk)
+        # The last part is filled up with the last row.
+        index = np.minimum(np.arange(parts * -(-n // parts)), n - 1).reshape(parts, -1)
+        look = mask if callable(mask) or mask is None else mask.__getitem__
+
+        def answer(model: Hopular, _: None, index: Array) -> tuple[None, Array]:
+            part = None if look is None else look(index)
+            return None, model._answer(rows[index], remembered, part, train)
+
+        scan = nn.scan(
+            nn.remat(answer),
+            variable_broadcast="params",
+            split_rngs={"params": False, "dropout": True},
+        )
+        _, answers = scan(self, None, jnp.asarray(index))
+        return answers.reshape(-1, answers.shape[-1])[:n]
 
     def refined(
         self,
         rows: Float[Array, "n columns"],
         remembered: Sequence[Memory],
         *,
-        mask: Bool[Array, "n m"] | None = None,
+        mask: RowMask | None = None,
         train: bool = False,
     ) -> dict[str, Array]:
         """Rows as embedded and after each block, (n, d, e), and "pooled", (n, d * e)."""
         self._check(rows)
+        mask = mask(jnp.arange(rows.shape[0])) if callable(mask) else mask
         x = embedded = self.embeddings(rows, train=train)
         stages = {"embedding": embedded}
         for i, (block, memory) in enumerate(zip(self.blocks, remembered, strict=True)):
@@ -267,6 +298,14 @@ class Hopular(nn.Module):
         """Shapes with which the network can be initialised: rows and a memory."""
         row = jax.ShapeDtypeStruct((1, columns(self.sizes)), jnp.float32)
         return row, row
+
+    def _answer(
+        self, rows: Array, remembered: Sequence[Memory], mask: RowMask | None, train: bool
+    ) -> Float[Array, "n out"]:
+        """Outputs for rows, all at once."""
+        pooled = self.refined(rows, remembered, mask=mask, train=train)["pooled"]
+        x = nn.gelu(pooled.astype(self.output_norm.dtype), approximate=False)
+        return self.output(self.output_norm(self.output_drop(x, deterministic=not train)))
 
     def _hidden(self, size: int) -> int:
         hidden = self.hidden_size or max(1, size // self.heads)

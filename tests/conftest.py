@@ -28,6 +28,13 @@ jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache/jax-fun
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_programs_of_others():
+    """Thousands of compiled programs at once are more mappings than a process may have."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def key():
     return jax.random.key(0)

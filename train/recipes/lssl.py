@@ -47,6 +47,12 @@ BIDMC = Config(
     optimization=dataclasses.replace(ADAM, schedule="steps"),
 )
 TRAINED = {str(c.model): c for c in (SMNIST, PMNIST, SCIFAR, SPEECH, BIDMC)}
-RECIPES = TRAINED | {
-    f"{name}_f": dataclasses.replace(config, model=f"{name}_f") for name, config in TRAINED.items()
-}
+
+
+def fixed(config: Config) -> Config:
+    """The recipe of the form whose transition is not trained, and so has no rate either."""
+    optimization = dataclasses.replace(config.optimization, rates={})
+    return dataclasses.replace(config, model=f"{config.model}_f", optimization=optimization)
+
+
+RECIPES = TRAINED | {f"{name}_f": fixed(config) for name, config in TRAINED.items()}

@@ -70,8 +70,7 @@ import dataclasses
 import matplotlib.pyplot as plt
 import numpy as np
 
-import checkpoints
-import train
+from jax_functional_zoo import checkpoints, train
 
 loaded = checkpoints.load(WEIGHTS)
 card = loaded.card

@@ -66,8 +66,7 @@ STEPS = 150
 # %%
 from PIL import Image
 
-import checkpoints
-import train
+from jax_functional_zoo import checkpoints, train
 
 DIGITS = Path("digits")
 

@@ -67,8 +67,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import optax
 
-import checkpoints
-import train
+from jax_functional_zoo import checkpoints, train
 
 data = train.load_dataset(DATASET, split="train")
 loaded = checkpoints.load(WEIGHTS, class_names=data.class_names)

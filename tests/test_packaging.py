@@ -1,5 +1,7 @@
 """What is installed, what an import costs, and what the README promises."""
 
+import ast
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import checkpoints
+import jax_functional_zoo
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
@@ -57,8 +60,51 @@ def test_the_readme_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     assert "38 of 40" in capsys.readouterr().out
 
 
+@pytest.fixture
+def crowded(tmp_path):
+    """A folder where a user's own `train.py`, `zoo/` and `checkpoints/` lie."""
+    for name in ("zoo", "checkpoints"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"raise RuntimeError('{name} of the user')")
+    (tmp_path / "train.py").write_text("raise RuntimeError('train of the user')")
+    return tmp_path
+
+
+def run_in(folder, *arguments):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True
+    )
+
+
+def test_the_ten_lines_run_from_a_train_py_beside_folders_of_the_same_names(crowded):
+    (crowded / "train.py").write_text(BLOCKS[0].replace("batches, 100", "batches, 2"))
+    run = run_in(crowded, "train.py")
+    assert run.returncode == 0, run.stderr
+    assert ast.literal_eval(run.stdout)["count"] == 360
+
+
+def test_the_program_runs_beside_folders_of_the_same_names(crowded):
+    run = run_in(crowded, "-m", "jax_functional_zoo", "list", "resnet8")
+    assert run.returncode == 0, run.stderr
+    assert "resnet8" in run.stdout
+
+
+def test_a_foreign_module_that_was_imported_before_is_named(crowded):
+    (crowded / "train.py").write_text("")
+    run = run_in(crowded, "-c", "import train, jax_functional_zoo")
+    assert f"'train' has been imported from {crowded / 'train.py'}" in run.stderr
+    assert "ImportError" in run.stderr
+
+
+def test_the_distributions_name_gives_the_packages_that_are_imported_already():
+    assert jax_functional_zoo.checkpoints is checkpoints
+    with pytest.raises(AttributeError, match="no attribute 'models'"):
+        _ = jax_functional_zoo.models
+
+
 @pytest.mark.slow
-def test_the_wheel_holds_the_three_packages_and_the_weights(tmp_path):
+def test_the_wheel_holds_the_packages_and_the_weights(tmp_path):
     build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -68,6 +114,7 @@ def test_the_wheel_holds_the_three_packages_and_the_weights(tmp_path):
         "zoo",
         "checkpoints",
         "train",
+        "jax_functional_zoo",
     }
     shipped = {name.split("/")[2] for name in names if name.startswith("checkpoints/released/")}
     assert shipped == {path.name for path in (ROOT / "checkpoints/released").iterdir()}

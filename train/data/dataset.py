@@ -110,12 +110,10 @@ class Source(abc.ABC):
         return f"{type(self).__name__}({self.name!r}, split={self.split!r}: {counts})"
 
 
-@dataclasses.dataclass(frozen=True)
-class Subset:
-    """The examples of `data` at `indices`, in that order."""
+class View:
+    """A data set made of another, `data`, of which it has all that it does not change."""
 
     data: Dataset
-    indices: tuple[int, ...]
 
     @property
     def name(self) -> str:
@@ -124,10 +122,6 @@ class Subset:
     @property
     def split(self) -> str:
         return self.data.split
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.data.class_names
 
     @property
     def task(self) -> str:
@@ -140,6 +134,18 @@ class Subset:
     @property
     def skipped(self) -> int:
         return self.data.skipped
+
+
+@dataclasses.dataclass(frozen=True)
+class Subset(View):
+    """The examples of `data` at `indices`, in that order."""
+
+    data: Dataset
+    indices: tuple[int, ...]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.data.class_names
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -177,9 +183,8 @@ def require_label(data: Dataset, index: int, found: object) -> None:
 
 def label(data: Dataset, index: int) -> Any:
     """Label of one example; the image is decoded only if `data` knows no other way."""
-    if isinstance(data, Source | Subset):
-        return data.label(index)
-    return data[index]["label"]
+    known = getattr(data, "label", None)
+    return known(index) if callable(known) else data[index]["label"]
 
 
 def task_name(data: Dataset) -> str:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from importlib import resources
 
 from checkpoints.card import Card
-from train.data.dataset import Dataset, Example, label, task_name
+from train.data.dataset import Dataset, Example, View, label, task_name
 from zoo.errors import UsageError
 
 SHOWN = 5  # names of each side in an error message
 
 
 @dataclasses.dataclass(frozen=True)
-class Paired:
+class Paired(View):
     """The examples of `data`, labelled with other numbers.
 
     Attributes:
@@ -25,18 +25,6 @@ class Paired:
     data: Dataset
     numbers: tuple[int, ...]
     class_names: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return self.data.name
-
-    @property
-    def split(self) -> str:
-        return self.data.split
-
-    @property
-    def skipped(self) -> int:
-        return self.data.skipped
 
     def __len__(self) -> int:
         return len(self.data)

@@ -13,7 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from train.data import Dataset, Example
+from train.data.dataset import Dataset, Example, View
 from train.objective import Batch, Objective, on, supervised
 from zoo.errors import UsageError
 
@@ -41,7 +41,7 @@ def turned(batch: Batch, following: Batch, key: Any) -> Batch:
 
 
 @dataclasses.dataclass(frozen=True)
-class Turned:
+class Turned(View):
     """The four turns of every image of `data`, labelled with the turn: to evaluate on.
 
     Square images only.
@@ -51,16 +51,8 @@ class Turned:
     class_names: tuple[str, ...] = TURNS
 
     @property
-    def name(self) -> str:
-        return self.data.name
-
-    @property
-    def split(self) -> str:
-        return self.data.split
-
-    @property
-    def skipped(self) -> int:
-        return self.data.skipped
+    def task(self) -> str:
+        return "classes"
 
     def __len__(self) -> int:
         return 4 * len(self.data)

@@ -57,6 +57,7 @@ def test_the_readme_runs_as_it_stands(tmp_path, monkeypatch, capsys):
     assert checkpoints.load("runs/ten-lines").card.class_names == tuple("0123456789")
     assert namespace["probabilities"].shape == (1, 10)
     assert namespace["logits"].shape == (1, 10)
+    assert 0 < namespace["metrics"]["entropy"] < 2.31  # the method of one's own was trained with
     assert "38 of 40" in capsys.readouterr().out
 
 

@@ -79,7 +79,7 @@ def run_in(folder, *arguments):
 
 
 def test_the_ten_lines_run_from_a_train_py_beside_folders_of_the_same_names(crowded):
-    (crowded / "train.py").write_text(BLOCKS[0].replace("batches, 100", "batches, 2"))
+    (crowded / "train.py").write_text(BLOCKS[0].replace("), 100)", "), 2)"))
     run = run_in(crowded, "train.py")
     assert run.returncode == 0, run.stderr
     assert ast.literal_eval(run.stdout)["count"] == 360

@@ -32,7 +32,7 @@ def train_batches(
     preprocess: Preprocess,
     augment: Augmentation | None = None,
     batch_size: int,
-    seed: int,
+    seed: int = 0,
     position: int = 0,
     shard: tuple[int, int] = (0, 1),
     threads: int = 2,

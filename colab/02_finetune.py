@@ -230,7 +230,7 @@ except train.Interrupted as stop:
 resumed = train.fit(dataclasses.replace(broken_off, resume=True))
 
 # %%
-same = jax.tree.map(np.array_equal, resumed.state.params, finetuned.state.params)
+same = jax.tree.map(np.array_equal, resumed.state.trained, finetuned.state.trained)
 equal = all(jax.tree.leaves(same))
 print("the same bits as the run that was not stopped:", equal)
 assert equal or jax.default_backend() != "cpu"  # an accelerator may add up in another order

@@ -167,7 +167,7 @@ for how in curves:
 # %%
 copies = {}
 for how, state in states.items():
-    kernel = state.params["head"]["kernel"]
+    kernel = state.trained["head"]["kernel"]
     copies[how] = [np.asarray(shard.data) for shard in kernel.addressable_shards]
     assert all(np.array_equal(copies[how][0], copy) for copy in copies[how])
     print(f"{how:>9}: {len(copies[how])} equal copies of {kernel.shape}")

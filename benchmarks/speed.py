@@ -73,7 +73,7 @@ def ours(name: str, images: np.ndarray, labels: np.ndarray) -> Calls:
 
     def step() -> None:
         held["state"], metrics = update(held["state"], batch, held["state"].key)
-        jax.block_until_ready((held["state"].params, metrics))
+        jax.block_until_ready((held["state"].trained, metrics))
 
     return Calls(lambda: jax.block_until_ready(evaluate(variables, images)), step)
 

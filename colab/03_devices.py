@@ -187,7 +187,7 @@ _ = figure.suptitle("the head's kernel on every device")
 
 # %%
 test = train.load_dataset(DATASET, train.evaluation_split(DATASET))
-evaluate = functools.partial(train.evaluate, loaded.model, states["jit"].variables, test)
+evaluate = functools.partial(train.evaluate, loaded.model, train.published(states["jit"]), test)
 evaluations, sizes = {}, (64, 104, 256)
 figure, panels = plt.subplots(1, 3, figsize=(9, 2.2), layout="constrained")
 for size, axes in zip(sizes, panels, strict=True):

@@ -50,12 +50,19 @@ def in_time(ask: Callable[[], T], limit: float | None = None) -> T:
     try:
         answer, error = answers.get(timeout=limit)
     except queue.Empty:
+        answer, error = None, TimeoutError()
+    if error is not None and _is_late(error):
         raise TimeoutError(
             f"no answer within {limit:g} seconds; if it is only slow, set {ANSWER} to more"
-        ) from None
+        ) from error
     if error is not None:
         raise error
     return cast(T, answer)
+
+
+def _is_late(error: BaseException) -> bool:
+    """Whether it is a timeout: the client's own may come before ours, and has a class of its own."""
+    return isinstance(error, TimeoutError) or "Timeout" in type(error).__name__
 
 
 def _parsed(variable: str) -> float:

@@ -51,7 +51,10 @@ class Owner:
             "run": uuid.uuid4().hex,
         }
         self._file, is_free = _locked(self._path)
-        other = _read(self._path) or ({} if is_free is False else None)
+        # Who holds the lock has nobody to wait for; who does not waits for the other's name.
+        other = _read(self._path, seconds=0 if is_free else 10) or (
+            {} if is_free is False else None
+        )
         if other is not None and (reason := self._refusal(other, is_free, take_over)):
             self._unlock()
             raise UsageError(reason)
@@ -133,17 +136,19 @@ def _described(owner: dict[str, Any]) -> str:
     )
 
 
-def _read(path: Path | Any) -> dict[str, Any] | None:
-    """What the file of an owner says; None if there is no file, or nothing in it for a second."""
-    for _ in range(20):
+def _read(path: Path | Any, seconds: float = 1) -> dict[str, Any] | None:
+    """What the file of an owner says; None if there is no file, or nothing in it for so long."""
+    end = time.monotonic() + seconds
+    while True:
         try:
             found = json.loads(path.read_text())
             return found if isinstance(found, dict) and isinstance(found.get("pid"), int) else None
         except (FileNotFoundError, NotADirectoryError):
             return None
         except ValueError:  # it is being written, or its process was killed in that moment
+            if time.monotonic() >= end:
+                return None
             time.sleep(0.05)
-    return None
 
 
 def _locked(path: Path | Any) -> tuple[int | None, bool | None]:

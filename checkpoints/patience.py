@@ -61,7 +61,7 @@ def in_time(ask: Callable[[], T], limit: float | None = None) -> T:
 
 
 def _is_late(error: BaseException) -> bool:
-    """Whether it is a timeout: the client's own may come before ours, and has a class of its own."""
+    """Whether it is a timeout, ours or the one of a client, which has a class of its own."""
     return isinstance(error, TimeoutError) or "Timeout" in type(error).__name__
 
 

@@ -52,9 +52,7 @@ class Owner:
         }
         self._file, is_free = _locked(self._path)
         # Who holds the lock has nobody to wait for; who does not waits for the other's name.
-        other = _read(self._path, seconds=0 if is_free else 10) or (
-            {} if is_free is False else None
-        )
+        other = _read(self._path, 0.0 if is_free else 10.0) or ({} if is_free is False else None)
         if other is not None and (reason := self._refusal(other, is_free, take_over)):
             self._unlock()
             raise UsageError(reason)
@@ -136,7 +134,7 @@ def _described(owner: dict[str, Any]) -> str:
     )
 
 
-def _read(path: Path | Any, seconds: float = 1) -> dict[str, Any] | None:
+def _read(path: Path | Any, seconds: float = 1.0) -> dict[str, Any] | None:
     """What the file of an owner says; None if there is no file, or nothing in it for so long."""
     end = time.monotonic() + seconds
     while True:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
-    from train import cli  # ours, for `jax_functional_zoo` has been imported to get here
+    from train.cli.main import (
+        main as run,
+    )  # ours, for `jax_functional_zoo` has been imported to get here
 
-    return cli.main(argv)
+    return run(argv)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def test_zoo_imports_neither_optimisers_nor_storage_nor_other_frameworks():
 
 def test_the_command_line_starts_without_what_it_does_not_need():
     needless = {"orbax", "tensorflow_datasets", "grain", "matplotlib", "sklearn", "torch"}
-    assert not imported_by("import train.commands.show, train.commands.use") & needless
+    assert not imported_by("import train.cli.list, train.cli.evaluate") & needless
 
 
 def test_nothing_needs_tensorflow_or_torch():

@@ -12,7 +12,7 @@ import pytest
 import checkpoints
 import zoo
 from checkpoints import Card, Preprocess, build, surgery
-from train.cli import main
+from train.cli.main import main
 from zoo.layers.norm import BatchNorm
 
 pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("ignore")]

@@ -38,7 +38,7 @@ def zoo_process(tmp_path):
 
     def start(*arguments, cwd=tmp_path, **environment):
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "train.cli", *map(str, arguments)],
+            [sys.executable, "-P", "-m", "jax_functional_zoo", *map(str, arguments)],
             cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", **environment},
             stdout=subprocess.PIPE,

@@ -20,7 +20,8 @@ from sklearn.datasets import load_digits
 
 import checkpoints
 from train import report
-from train.cli import COMMANDS, configure_jax, main
+from train.cli.caches import configure_jax
+from train.cli.main import COMMANDS, main
 from train.predict import check_picture
 from train.recipes import RECIPES
 from zoo.errors import UsageError
@@ -352,7 +353,7 @@ def test_a_narrow_terminal_shows_whole_names_and_says_what_is_left_out(monkeypat
 @pytest.mark.parametrize("arguments", [["list"], ["weights", "--json"]])
 def test_a_reader_that_has_seen_enough_gets_no_traceback(arguments):
     """As in `zoo list | head -1`: the pipe is closed before anything is written."""
-    code = "import sys; from train.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from train.cli.main import main; sys.exit(main(sys.argv[1:]))"
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -391,7 +392,7 @@ def test_what_the_machine_refuses_is_a_sentence(zoo, monkeypatch, error, words):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("train.commands.show.list_command", fail)
+    monkeypatch.setattr("train.cli.list.command", fail)
     status, _, err = zoo("list")
     assert status == 2
     assert err.startswith("zoo list: ")
@@ -430,6 +431,6 @@ def test_finetune_without_arguments_runs_the_transfer_recipe(zoo, monkeypatch, t
         seen.append((config, compare_scratch))
         raise UsageError("enough")
 
-    monkeypatch.setattr("train.commands.fit.finetune", record)
+    monkeypatch.setattr("train.cli.finetune.finetune", record)
     assert zoo("finetune")[0] == 2
     assert seen == [(RECIPES["resnet8.transfer"], True)]

@@ -11,7 +11,7 @@ import train
 import zoo
 from tests.zoo.tiny import tiny
 from train import compile as ahead
-from train.cli import main
+from train.cli.main import main
 from zoo.errors import UsageError
 
 ROWS = ("resnet18", "resnetv2_50x1_bit", "inception_v4", "nasnetamobile", "tnt_ti_patch16_224")

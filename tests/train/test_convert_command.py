@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 import checkpoints
 import zoo
-from train.cli import main
+from train.cli.main import main
 
 NAME = "resnet8.digits"
 

@@ -7,7 +7,7 @@ import pytest
 
 import train
 from train import config as configs
-from train.cli import main
+from train.cli.main import main
 from train.recipes import RECIPES
 
 SAVED = train.Config(
@@ -29,8 +29,8 @@ def started(monkeypatch):
         ran.append(config)
         raise SystemExit(0)
 
-    monkeypatch.setattr("train.commands.fit.fit", remember)
-    monkeypatch.setattr("train.commands.fit.finetune", lambda config, **_: remember(config, None))
+    monkeypatch.setattr("train.cli.train.fit", remember)
+    monkeypatch.setattr("train.cli.finetune.finetune", lambda config, **_: remember(config, None))
 
     def start(*arguments):
         with pytest.raises(SystemExit):

@@ -13,7 +13,7 @@ import train
 import zoo
 from checkpoints import store
 from train import methods
-from train.cli import main
+from train.cli.main import main
 from train.config import Call
 from train.methods.mixing import mixup
 

@@ -86,7 +86,7 @@ from pathlib import Path
 log = Path(sys.argv[1])
 pid, terminal = pty.fork()
 if pid == 0:
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "train.cli", *sys.argv[2:]])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "jax_functional_zoo", *sys.argv[2:]])
 while not log.exists() or log.read_text().count("\\n") < 3:
     if select.select([terminal], [], [], 0.05)[0]:
         os.read(terminal, 65536)

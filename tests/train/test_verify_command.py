@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 import checkpoints
 from checkpoints import store
-from train.cli import main
+from train.cli.main import main
 
 NAME = "resnet8.digits"
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 
 import checkpoints
-from train.cli import parse
+from train.cli.arguments import parse
 from train.report import console
 from zoo.errors import UsageError, printable
 
@@ -37,7 +37,7 @@ class ConvertArguments:
     """Published weights that see images as those of a file do: size, crop, mean and spread."""
 
 
-def convert_command(argv: list[str]) -> None:
+def command(argv: list[str]) -> None:
     """`zoo convert`."""
     arguments = parse(ConvertArguments, "convert", argv)
     if (arguments.to is None) == (arguments.out is None):

@@ -9,7 +9,8 @@ import tyro
 from jax.sharding import Mesh
 
 import zoo
-from train.cli import emit_json, parse
+from train.cli.arguments import parse
+from train.cli.output import emit_json
 from train.compile import Compiled, compile_step, tpu_mesh
 from train.config import OptimizerConfig, Parallel
 from train.optimizer import make_optimizer
@@ -54,7 +55,7 @@ class CompileArguments:
     state_and_batch, outputs, intermediate, program, memory, flops, collectives."""
 
 
-def compile_command(argv: list[str]) -> None:
+def command(argv: list[str]) -> None:
     """`zoo compile`."""
     arguments = parse(CompileArguments, "compile", argv)
     for name in ("batch_size", "image_size", "num_classes"):

@@ -9,8 +9,9 @@ from jaxtyping import Float, Float32
 
 import checkpoints
 from checkpoints import fingerprint, record
-from train.cli import emit_json, parse
-from train.commands import peers
+from train.cli import reference
+from train.cli.arguments import parse
+from train.cli.output import emit_json
 from train.report import console, table
 from zoo.errors import UsageError
 
@@ -35,13 +36,13 @@ class VerifyArguments:
     """Print JSON: weights, against, input, output, error, tolerance, agrees."""
 
 
-def verify_command(argv: list[str]) -> None:
+def command(argv: list[str]) -> None:
     """`zoo verify`."""
     arguments = parse(VerifyArguments, "verify", argv)
     if arguments.record and arguments.against:
         raise UsageError("give `--record` or `--against`, not both")
     if arguments.against:
-        peers.check(arguments.against)
+        reference.check(arguments.against)
     if arguments.record:
         record.check(arguments.weights)
     loaded = checkpoints.load(arguments.weights, architecture=arguments.model)
@@ -73,7 +74,7 @@ def _error(
 ) -> tuple[str, float]:
     """What the outputs are compared with, and the largest relative difference."""
     if against is not None:
-        name, expected = peers.outputs(against, loaded, images)
+        name, expected = reference.outputs(against, loaded, images)
         return name, _relative(outputs, expected)
     recorded = loaded.card.fingerprint
     if recorded is None:

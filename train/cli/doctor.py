@@ -6,7 +6,9 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from train.cli import cache_directory, emit_json, parse
+from train.cli.arguments import parse
+from train.cli.caches import cache_directory
+from train.cli.output import emit_json
 from train.report import console, table
 from zoo.errors import UsageError
 
@@ -17,7 +19,7 @@ LIBRARIES = (
 OURS = ("zoo", "checkpoints", "train")
 
 
-def doctor_command(argv: list[str]) -> None:
+def command(argv: list[str]) -> None:
     """`zoo doctor`."""
     parse(show_health, "doctor", argv)
 

@@ -1,0 +1,1 @@
+"""The program `zoo`: `main.py`, one file per command, and beside them what commands share."""

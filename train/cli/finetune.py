@@ -1,0 +1,62 @@
+"""`zoo finetune`."""
+
+import dataclasses
+from typing import Any
+
+from train import hosts
+from train.cli import runs
+from train.cli.output import emit_json
+from train.config import Config
+from train.finetune import Comparison, finetune
+from train.recipes import FINETUNE, TRANSFER
+from zoo.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneArguments:
+    """Adapts pretrained weights to a data set: a new head where the classes differ.
+
+    Without `--weights` and `--dataset` it shows the whole of it on data that ships with the
+    package: weights trained on rendered digits, fine-tuned on 5 handwritten ones of each class.
+
+        zoo finetune
+        zoo finetune --weights resnet50.a1_in1k --dataset path/to/folder --flip
+        zoo finetune --weights resnet8.digits --dataset path/to/folder --per-class 5
+    """
+
+    config: Config = FINETUNE
+    recipe: str | None = None
+    """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
+    file: runs.ConfigFile = None
+    """Start from the settings of a run: its directory or its config.json; options override them."""
+    compare_scratch: bool = False
+    """Also train the same network from random weights on the same images."""
+    distributed: bool = False
+    """Train together with the other processes of a TPU pod, SLURM, Kubernetes or MPI job."""
+    json: bool = False
+    """Print the result as JSON, alone, on stdout."""
+
+
+def command(argv: list[str]) -> None:
+    """`zoo finetune`."""
+    arguments = runs.parse(FinetuneArguments, "finetune", argv)
+    compare = arguments.compare_scratch
+    if arguments.config.weights is None and arguments.config.dataset is None:
+        arguments = runs.parse(FinetuneArguments, "finetune", argv, FinetuneArguments(TRANSFER))
+        compare = True
+    if arguments.config.weights is None:
+        raise UsageError("`--weights` is needed beside `--dataset`; `zoo weights` lists them")
+    reporter = runs.reporter(arguments.distributed, arguments.json)
+    found = finetune(arguments.config, compare_scratch=compare, reporter=reporter)
+    if not hosts.is_first():
+        return None
+    if arguments.json:
+        return emit_json(_comparison(found))
+    rows = {"before fine-tuning": found.before, "fine-tuned": found.after}
+    runs.print_figures(rows | ({"from scratch": found.scratch} if found.scratch else {}))
+    return runs.last_line(found.result.directory)
+
+
+def _comparison(found: Comparison) -> dict[str, Any]:
+    figures = {"before": found.before, "after": found.after, "scratch": found.scratch}
+    return figures | {"directory": str(found.result.directory)}

@@ -1,0 +1,64 @@
+"""What `zoo train` and `zoo finetune` share: their options, and what is printed of a run."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import tyro
+
+from train import hosts
+from train.cli import arguments, defaults
+from train.config import Config, assignment
+from train.report import Reporter, console, figures, table
+from zoo.errors import printable
+
+ConfigFile = Annotated[str | None, tyro.conf.arg(name="config")]
+
+
+def parse(kind: Any, name: str, argv: list[str], default: Any = None) -> Any:
+    """Parses `argv` over the recipe, file or run that it names, if it does."""
+    default = default or kind()
+    argv, overrides = _set_apart(argv)
+
+    def parsed(config: Config) -> Any:
+        # Flags that the other config has set may be given again, or taken back with --no-FLAG.
+        pairs = config is not default.config
+        start = dataclasses.replace(default, config=config)
+        return arguments.parse(kind, name, argv, default=start, pairs=pairs)
+
+    found = parsed(defaults.of(argv, default.config, lambda config: parsed(config).config))
+    config = dataclasses.replace(found.config, overrides={**found.config.overrides, **overrides})
+    return dataclasses.replace(found, config=config) if overrides else found
+
+
+def reporter(distributed: bool, json: bool) -> Reporter:
+    """Says what a run does; first of all it joins the other processes, of which one speaks."""
+    if distributed:
+        hosts.join()
+    return Reporter(console(stderr=json) if hosts.is_first() else None)
+
+
+def print_figures(evaluations: Mapping[str, dict[str, float | int]]) -> None:
+    """A table with a row for each evaluation."""
+    rows = {name: figures(metrics) for name, metrics in evaluations.items()}
+    titles = list(next(iter(rows.values())))
+    console().print(table(["", *titles], [[name, *row.values()] for name, row in rows.items()]))
+
+
+def last_line(directory: Any) -> None:
+    """Says where everything is."""
+    text = printable(f"checkpoint, metrics and curves: {directory}")
+    console().print(text, soft_wrap=True)
+
+
+def _set_apart(argv: list[str]) -> tuple[list[str], dict[str, Any]]:
+    """Takes `--set FIELD=VALUE ...` out of arguments; it may be given several times."""
+    rest, fields, inside = [], {}, False
+    for word in argv:
+        inside = word == "--set" or (inside and not word.startswith("-"))
+        if not inside:
+            rest.append(word)
+        elif word != "--set":
+            name, value = assignment(word)
+            fields[name] = value
+    return rest, fields

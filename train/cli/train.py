@@ -1,0 +1,47 @@
+"""`zoo train`."""
+
+import dataclasses
+
+from train import hosts
+from train.cli import runs
+from train.cli.output import emit_json
+from train.config import Config
+from train.loop import fit
+from train.recipes import TRAIN
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainArguments:
+    """Trains an architecture on a data set, from scratch or from `--weights`.
+
+    The run directory holds config.json, metrics.jsonl, metrics.csv, curves.png and checkpoints;
+    `zoo evaluate --weights DIR` and `zoo predict --weights DIR` take it.
+
+        zoo train --model resnet8 --dataset zoo_digits
+        zoo train --model resnet18 --dataset path/to/folder --epochs 90 --crop 0.3 --flip
+        zoo train --recipe resnet8.digits --seed 1
+        zoo train --resume --out runs/resnet8-zoo_digits
+    """
+
+    config: Config = TRAIN
+    recipe: str | None = None
+    """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
+    file: runs.ConfigFile = None
+    """Start from the settings of a run: its directory or its config.json; options override them."""
+    distributed: bool = False
+    """Train together with the other processes of a TPU pod, SLURM, Kubernetes or MPI job."""
+    json: bool = False
+    """Print the result as JSON, alone, on stdout."""
+
+
+def command(argv: list[str]) -> None:
+    """`zoo train`."""
+    arguments = runs.parse(TrainArguments, "train", argv)
+    reporter = runs.reporter(arguments.distributed, arguments.json)
+    result = fit(arguments.config, reporter)
+    if not hosts.is_first():
+        return None
+    if arguments.json:
+        return emit_json({**result.metrics, "directory": str(result.directory)})
+    runs.print_figures({"trained": result.metrics})
+    return runs.last_line(result.directory)

@@ -1,0 +1,56 @@
+"""`zoo weights`."""
+
+import dataclasses
+
+from train.cli.arguments import parse
+from train.cli.list import Pattern
+from train.cli.output import emit_json
+from train.report import print_table
+from zoo.errors import UsageError, closest
+
+
+def command(argv: list[str]) -> None:
+    """`zoo weights`."""
+    parse(show_weights, "weights", argv)
+
+
+def show_weights(pattern: Pattern = "*", /, *, json: bool = False) -> None:
+    """Lists pretrained weights.
+
+    Args:
+        pattern: shell pattern of names, as in "resnet50.*".
+        json: print JSON instead of a table.
+    """
+    import checkpoints
+
+    names = checkpoints.list_weights(pattern)
+    if not names:
+        near = closest(pattern, checkpoints.list_weights())
+        raise UsageError(f"no weights match {pattern!r}{near or '; `zoo weights` shows all'}")
+    cards = [checkpoints.weights_info(name) for name in names]
+    if json:
+        return emit_json([dataclasses.asdict(card) for card in cards])
+    cells = [
+        [
+            card.name,
+            _share(card.metrics.get("top1")),
+            _licence(card.license),
+            card.preprocess.image_size,
+            card.num_classes or "none",
+            (card.source or {}).get("kind", ""),
+        ]
+        for card in cards
+    ]
+    columns = ["weights", "top-1", "licence", "px", "classes", "from"]
+    print_table(columns, cells)
+    return None
+
+
+def _licence(license: str | None) -> str:
+    """The identifier, and that it forbids commercial use where it does."""
+    commercial = license is None or "-nc-" not in license
+    return (license or "not stated") + ("" if commercial else ", non-commercial")
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

@@ -1,1 +1,0 @@
-"""One module per group of commands; each `NAME_command(argv)` is `zoo NAME`."""

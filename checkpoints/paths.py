@@ -11,11 +11,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from checkpoints import installation
 from zoo.errors import UsageError
 
-# What speaks each protocol that `etils.epath` can address, and our extra that installs it.
+# What speaks each protocol that `etils.epath` can address.
 LIBRARIES = {"gs": "gcsfs", "s3": "s3fs", "az": "adlfs", "hf": "huggingface_hub"}
-EXTRAS = {"gcsfs": "jax-functional-zoo[gcs]"}
 # `pathlib` makes "gs:/bucket" of "gs://bucket", which is no folder either.
 _ADDRESS = re.compile(r"(?P<scheme>\w[\w+.-]*)://(?P<rest>.*)|(?P<collapsed>gs|s3|az):/(?P<key>.*)")
 
@@ -64,8 +64,8 @@ def _local(text: str) -> Path:
 
 def _require(library: str, address: str) -> None:
     if importlib.util.find_spec(library) is None:
-        package = EXTRAS.get(library, library)
-        raise UsageError(f'{address!r} is reached with {library}: pip install "{package}"')
+        how = installation.command("gcs") if library == "gcsfs" else f"pip install {library}"
+        raise UsageError(f"{address!r} is reached with {library}: {how}")
 
 
 def _remote(address: str) -> Any:

@@ -10,7 +10,6 @@
 # %%
 import importlib.util
 import shutil
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -18,25 +17,13 @@ from pathlib import Path
 REPOSITORY = "https://github.com/jax-functional-zoo/jax-functional-zoo"
 VIRTUAL_DEVICES = 1  # as many as the CPU pretends to be
 
-
-def home(package):
-    """The folder that a package is imported from, or None."""
-    spec = importlib.util.find_spec(package)
-    return spec and spec.origin and Path(spec.origin).parent.parent
-
-
 gpu = shutil.which("nvidia-smi") is not None
 tpu = not gpu and any([*Path("/dev").glob("accel*"), *Path("/dev").glob("vfio/[0-9]*")])
 extra = "[cuda]" if gpu else "[tpu]" if tpu else ""
 distribution = f"jax-functional-zoo{extra} @ git+{REPOSITORY}"
-packages = ("zoo", "checkpoints", "train")
-if None in map(home, packages):
+if importlib.util.find_spec("jax_functional_zoo") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", distribution], check=True)
     importlib.invalidate_caches()
-for name in packages:
-    if home(name) != statistics.mode(map(home, packages)):
-        file = importlib.util.find_spec(name).origin
-        print(f"{file} hides the package {name!r}: rename it and restart the runtime.")
 
 import jax
 

@@ -25,7 +25,7 @@ def imported_by(statement):
     found = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    return set(found.stdout.split())
+    return set(found.stdout.splitlines()[-1].split())  # it may print something itself
 
 
 def test_zoo_imports_neither_optimisers_nor_storage_nor_other_frameworks():
@@ -36,6 +36,13 @@ def test_zoo_imports_neither_optimisers_nor_storage_nor_other_frameworks():
 def test_the_command_line_starts_without_what_it_does_not_need():
     needless = {"orbax", "tensorflow_datasets", "grain", "matplotlib", "sklearn", "torch"}
     assert not imported_by("import train.cli.list, train.cli.evaluate") & needless
+
+
+def test_help_waits_for_nothing():
+    calls = "main([]), main(['--help']), main(['--version']), main(['trian'])"
+    found = imported_by(f"from jax_functional_zoo.__main__ import main; {calls}")
+    assert {"difflib", "importlib"} <= found
+    assert not found & {"jax", "flax", "numpy", "zoo", "checkpoints", "train", "tyro", "rich"}
 
 
 def test_nothing_needs_tensorflow_or_torch():
@@ -89,6 +96,18 @@ def test_the_program_runs_beside_folders_of_the_same_names(crowded):
     run = run_in(crowded, "-m", "jax_functional_zoo", "list", "resnet8")
     assert run.returncode == 0, run.stderr
     assert "resnet8" in run.stdout
+
+
+def test_doctor_says_what_names_give_in_a_working_directory(crowded):
+    (crowded / "zoo" / "__init__.py").unlink()  # a folder without it hides nothing
+    run = run_in(crowded, "-P", "-m", "jax_functional_zoo", "doctor")
+    assert run.returncode == 2
+    rows = dict(re.findall(r"import (\w+), from here +(\S+)", run.stdout))
+    assert rows["train"] == str(crowded / "train.py")
+    assert rows["checkpoints"] == str(crowded / "checkpoints")
+    assert rows["zoo"] == str(ROOT / "zoo")
+    assert "shadowed: checkpoints, train" in run.stdout
+    assert "write `from jax_functional_zoo import checkpoints`" in run.stderr
 
 
 def test_a_foreign_module_that_was_imported_before_is_named(crowded):

@@ -22,6 +22,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
+from checkpoints import installation
 from train.objective import Objective
 from train.parallel import AXIS, check_divisible, data_mesh, lower
 from train.state import TrainState, create_state
@@ -84,8 +85,8 @@ def tpu_mesh(topology: str) -> Mesh:
 
     if find_spec("libtpu") is None:
         raise UsageError(
-            "compiling for TPUs needs libtpu: pip install 'jax-functional-zoo[tpu]', best in an "
-            "environment of its own"
+            "compiling for TPUs needs libtpu, best in an environment of its own: "
+            f"{installation.command('tpu')}"
         )
     kind, _, shape = topology.partition(":")
     if not kind or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)+", shape):

@@ -155,7 +155,7 @@ class Config:
                 raise UsageError(f"`{name}` must be {requirement}, got {values[name]}")
         for word, rate in self.optimization.rates.items():
             if not _is_positive(rate):
-                raise UsageError(f"`rates[{word!r}]` must be positive and finite, got {rate}")
+                raise UsageError(f"`rates` of {word!r} must be positive and finite, got {rate}")
 
 
 def _is_positive(value: float | int) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from checkpoints import installation
 from train import hosts
 from train.config import Config
 from train.report import Row
@@ -83,5 +84,5 @@ def _library(name: str, extra: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise UsageError(
-            f'`{extra}` needs a library: pip install "jax-functional-zoo[{extra}]"'
+            f"`{extra}` needs {name}, which is not installed: {installation.command(extra)}"
         ) from error

@@ -275,7 +275,7 @@ class Run:
         go_on = f"from step {int(newest.name)}" if newest else "from the beginning"
         raise UsageError(
             f"training diverged: {how} by step {step}, and nothing of it was saved. Continue "
-            f"{directory} {go_on} with --resume and a lower `learning_rate` (now "
+            f"{directory} {go_on} with `resume` and a lower `learning_rate` (now "
             f"{rates.learning_rate:g}) or `clip_norm` (now {rates.clip_norm})"
         )
 

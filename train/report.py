@@ -6,7 +6,7 @@ import io
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -135,17 +135,22 @@ def plot_curves(rows: list[Row], path: Path | Any, *, title: str) -> None:
 
 
 class Reporter:
-    """Says on a console what a run does; with `console=None` it says nothing."""
+    """Says on a console what a run does; with `console=None` it says nothing.
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console
+    Args:
+        console: where.
+        spelled: writes news that name arguments between backticks as their reader knows these.
+    """
+
+    def __init__(self, console: Console | None = None, spelled: Callable[[str], str] = str) -> None:
+        self.console, self._spelled = console, spelled
         self._progress: Progress | None = None
 
     def say(self, text: str) -> None:
         """One line of news."""
         if self.console:
             with self._until_the_terminal_closes():
-                self.console.print(printable(text), highlight=False, markup=False)
+                self.console.print(printable(self._spelled(text)), highlight=False, markup=False)
 
     @contextmanager
     def _until_the_terminal_closes(self) -> Iterator[None]:

@@ -83,7 +83,7 @@ def check(config: Config, directory: Path | Any, say: Callable[[str], None]) -> 
     elif directory.exists() and not directory.is_dir():
         raise UsageError(f"`out` {directory} is a file; choose another `out`")
     elif directory.exists() and any(map(_is_content, directory.iterdir())):
-        hint = "add --resume to continue it, or " if saved.exists() else ""
+        hint = "add `resume` to continue it, or " if saved.exists() else ""
         raise UsageError(f"`out` {directory} is not empty; {hint}choose another `out`")
 
 
@@ -142,8 +142,8 @@ def _check_same(config: Config, directory: Path | Any, say: Callable[[str], None
         if name not in configs.FREE and not (diverged and configs.tames(name, *change))
     }
     if refused:
-        lines = [f"  {name}: {old!r} there, {new!r} here" for name, (old, new) in refused.items()]
-        free = "batch size, steps, devices, --parallel, and how often to log, evaluate and save"
+        lines = [f"  {_field(n)}: {old!r} there, {new!r} here" for n, (old, new) in refused.items()]
+        free = "batch size, steps, devices, `parallel`, and how often to log, evaluate and save"
         free += ", and lower rates or `clip_norm` since it diverged" if diverged else ""
         raise UsageError(
             f"{directory} holds a run with another config; only {free} may change on "
@@ -151,4 +151,10 @@ def _check_same(config: Config, directory: Path | Any, say: Callable[[str], None
         )
     for name, (old, new) in changes.items():
         if name not in ("out", "resume", "take_over"):
-            say(f"{name}: {old} before, now {new}")
+            say(f"{_field(name)}: {old} before, now {new}")
+
+
+def _field(path: str) -> str:
+    """A field as a message names it: `optimization.rates.head` is "`rates` head"."""
+    name, *inside = path.removeprefix("optimization.").removeprefix("augment.").split(".")
+    return " ".join([f"`{name}`", *inside])

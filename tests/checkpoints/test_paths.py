@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from etils import epath
 
-from checkpoints import paths
+from checkpoints import installation, paths
 from zoo.errors import UsageError
 
 
@@ -45,10 +45,11 @@ def test_an_address_without_a_bucket_is_refused(place):
 
 
 @pytest.mark.parametrize(
-    ("place", "package"), [("gs://b/run", "jax-functional-zoo[gcs]"), ("s3://b/run", "s3fs")]
+    ("place", "how"),
+    [("gs://b/run", installation.command("gcs")), ("s3://b/run", "pip install s3fs")],
 )
-def test_without_its_library_the_sentence_says_what_to_install(monkeypatch, place, package):
+def test_without_its_library_the_sentence_says_what_to_install(monkeypatch, place, how):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UsageError) as error:
         paths.path(place)
-    assert f'pip install "{package}"' in str(error.value)
+    assert str(error.value).endswith(f": {how}")

@@ -12,7 +12,7 @@ import pytest
 import checkpoints
 import zoo
 from checkpoints import Card, Preprocess, build, surgery
-from train.cli.main import main
+from jax_functional_zoo.__main__ import main
 from zoo.layers.norm import BatchNorm
 
 pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("ignore")]

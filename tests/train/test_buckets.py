@@ -14,8 +14,8 @@ import pytest
 import checkpoints
 import train
 from checkpoints import paths, remote
+from jax_functional_zoo.__main__ import main
 from tests.train.test_fit import config
-from train import cli
 from train.owner import Owner
 from train.report import MetricsLog, read_rows
 from zoo.errors import UsageError
@@ -29,7 +29,7 @@ RUN = [
 def test_without_the_library_one_sentence_comes_first(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert cli.main([*RUN, "--steps", "2", "--out", "gs://zoo/run"]) == 2
+    assert main([*RUN, "--steps", "2", "--out", "gs://zoo/run"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("zoo train: 'gs://zoo/run' is reached with gcsfs: ")
     assert err.count("\n") == 1
@@ -38,7 +38,7 @@ def test_without_the_library_one_sentence_comes_first(monkeypatch, tmp_path, cap
 
 def test_a_bucket_that_is_not_there_is_one_sentence(bucket, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    assert cli.main([*RUN, "--steps", "2", "--out", "gs://nowhere/run"]) == 2
+    assert main([*RUN, "--steps", "2", "--out", "gs://nowhere/run"]) == 2
     err = capsys.readouterr().err
     assert "gs://nowhere/run" in err
     assert "Traceback" not in err
@@ -49,7 +49,7 @@ def test_a_run_in_a_bucket_is_resumed_and_read(bucket, tmp_path, monkeypatch):
     there = "gs://zoo/runs/a"
     half = train.fit(config(there, steps=3))
     assert str(half.directory) == there
-    with pytest.raises(UsageError, match="is not empty; add --resume"):
+    with pytest.raises(UsageError, match="is not empty; add `resume`"):
         train.fit(config(there))
     newest = next(name for name in bucket.objects if name.endswith("3/manifest.json"))
     best = checkpoints.load(f"{there}@best").card

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import importlib
 import json
 import os
 import subprocess
@@ -19,11 +20,14 @@ from safetensors.numpy import save_file
 from sklearn.datasets import load_digits
 
 import checkpoints
+from jax_functional_zoo.__main__ import COMMANDS, main
 from train import report
 from train.cli.caches import configure_jax
-from train.cli.main import COMMANDS, main
+from train.cli.options import options, spelled
+from train.cli.predict import PredictArguments
+from train.cli.train import TrainArguments
 from train.predict import check_picture
-from train.recipes import RECIPES
+from train.recipes import DESCRIBED, RECIPES
 from zoo.errors import UsageError
 
 SHIPPED = "resnet8.digits"
@@ -67,6 +71,50 @@ def test_every_command_has_help(zoo, name):
     status, out, _ = zoo(name, "--help")
     assert status == 0
     assert f"usage: zoo {name}" in out
+    command = importlib.import_module(f"train.cli.{name}")
+    for option in dict(options(command.ARGUMENTS)).values():  # what messages speak of
+        assert option in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "--clip-norm", "-1"), "`--clip-norm` must be positive and finite, got -1.0"),
+        (("train", "--steps", "1", "--epochs", "1"), "give `--steps` or `--epochs`, not both"),
+        (("train", "--rates", "head", "nan"), "`--rates` of 'head' must be positive"),
+        (("train", "--dataset", "zoo_digits"), "`--model` or `--weights` is needed"),
+        (("train", "--model", "resnet8"), "`--dataset` is needed"),
+        (("finetune", "--recipe", "a", "--config", "b"), "give `--recipe` or `--config`, not both"),
+        (("compile", "resnet8", "--batch-size", "0"), "`--batch-size` must be positive, got 0"),
+    ],
+)
+def test_messages_speak_of_options(zoo, arguments, words):
+    status, _, err = zoo(*arguments)
+    assert status == 2
+    assert err.splitlines()[-1].startswith(f"zoo {arguments[0]}: {words}")
+
+
+def test_only_what_is_an_option_is_spelled_as_one():
+    text = "`batch_size` of `zoo_digits`, `images`, `config`, `overrides`"
+    assert spelled(text, TrainArguments) == (
+        "`--batch-size` of `zoo_digits`, `images`, `--config`, `--set`"
+    )
+    assert spelled(text, PredictArguments) == (
+        "`batch_size` of `zoo_digits`, `IMAGE...`, `config`, `overrides`"
+    )
+    assert spelled("`names`", lambda: None) == "`names`"
+
+
+@pytest.mark.parametrize("name", ["train", "finetune"])
+def test_recipes_are_listed_with_a_sentence_each(zoo, name):
+    status, out, _ = zoo(name, "--recipe", "help")
+    assert status == 0
+    for recipe, (config, about) in DESCRIBED.items():
+        assert recipe in out
+        assert about.endswith(".")
+        assert config.model or config.weights
+    assert len({about for _, about in DESCRIBED.values()}) == len(DESCRIBED)
+    assert "did you mean 'resnet8.digits'" in zoo(name, "--recipe", "resnet9.digits")[2]
 
 
 @pytest.mark.parametrize("name", ["train", "finetune"])
@@ -215,10 +263,10 @@ def test_finetune_compares_with_scratch_if_asked(zoo, tmp_path):
         (["predict", "--weights", "resnet18.a1_in1k", "nothing.png"], "no such image: nothing.png"),
         (["train", "--recipe", "resnet9.digits"], "no recipe 'resnet9.digits'"),
         (["train", "--model", "resnet8", "--dataset", "zoo_digts"], "zoo_digits"),
-        (["train", "--model", "resnet8"], "`dataset` is needed"),
+        (["train", "--model", "resnet8"], "`--dataset` is needed"),
         ([*TRAIN, "--train-split", "trian"], "trian"),
         ([*TRAIN, "--batch-size", "9"], "divisible by the 8 devices, got 9; use 8 or 16"),
-        ([*TRAIN, "--steps", "3", "--epochs", "2"], "`steps` or `epochs`, not both"),
+        ([*TRAIN, "--steps", "3", "--epochs", "2"], "`--steps` or `--epochs`, not both"),
         (["finetune", "--dataset", "zoo_digits"], "`--weights` is needed"),
     ],
 )
@@ -338,7 +386,7 @@ def test_a_wrong_value_of_an_option_that_may_be_left_out_is_one_error(zoo):
 
 
 def test_none_takes_the_place_of_a_default(zoo):
-    assert zoo(*TRAIN, "--clip-norm", "None", "--steps", "0")[2].count("`steps` must be positive")
+    assert zoo(*TRAIN, "--clip-norm", "None", "--steps", "0")[2].count("`--steps` must be positive")
 
 
 def test_a_narrow_terminal_shows_whole_names_and_says_what_is_left_out(monkeypatch, capsys):
@@ -353,7 +401,7 @@ def test_a_narrow_terminal_shows_whole_names_and_says_what_is_left_out(monkeypat
 @pytest.mark.parametrize("arguments", [["list"], ["weights", "--json"]])
 def test_a_reader_that_has_seen_enough_gets_no_traceback(arguments):
     """As in `zoo list | head -1`: the pipe is closed before anything is written."""
-    code = "import sys; from train.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from jax_functional_zoo.__main__ import main; sys.exit(main(sys.argv[1:]))"
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -401,15 +449,15 @@ def test_what_the_machine_refuses_is_a_sentence(zoo, monkeypatch, error, words):
 
 def test_a_run_directory_that_cannot_be_made_is_named(zoo, tmp_path):
     (tmp_path / "file").write_text("")
-    for out, words in (("file", "is a file"), ("file/run", "cannot make `out`")):
+    for out, words in (("file", "is a file"), ("file/run", "cannot make `--out`")):
         status, _, err = zoo(*TRAIN, "--steps", "1", "--out", tmp_path / out)
         assert status == 2
         assert words in err
-        assert "choose another `out`" in err
+        assert "choose another `--out`" in err
 
 
 def test_a_batch_that_groups_cannot_share_is_refused(zoo):
-    words = "divisible by the 3 `batch_norm_groups`, got 32; use 30 or 33"
+    words = "divisible by the 3 `--batch-norm-groups`, got 32; use 30 or 33"
     assert words in zoo(*TRAIN, "--steps", "1", "--batch-norm-groups", "3")[2]
 
 

@@ -9,9 +9,10 @@ import pytest
 
 import train
 import zoo
+from checkpoints import installation
+from jax_functional_zoo.__main__ import main
 from tests.zoo.tiny import tiny
 from train import compile as ahead
-from train.cli.main import main
 from zoo.errors import UsageError
 
 ROWS = ("resnet18", "resnetv2_50x1_bit", "inception_v4", "nasnetamobile", "tnt_ti_patch16_224")
@@ -76,7 +77,7 @@ def test_what_cannot_be_compiled_is_a_sentence(arguments, words, capsys, monkeyp
 def test_without_libtpu_there_is_a_command_that_installs_it(capsys, monkeypatch):
     monkeypatch.setattr(ahead, "find_spec", lambda name: None)
     assert main(["compile", "resnet8", "--topology", "v5e:2x2"]) == 2
-    assert "pip install 'jax-functional-zoo[tpu]'" in capsys.readouterr().err
+    assert installation.command("tpu") in capsys.readouterr().err
 
 
 def test_what_does_not_fit_is_said_in_words():

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 import checkpoints
 import zoo
-from train.cli.main import main
+from jax_functional_zoo.__main__ import main
 
 NAME = "resnet8.digits"
 

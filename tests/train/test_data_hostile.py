@@ -14,7 +14,7 @@ from PIL import Image
 import zoo
 from checkpoints import pictures
 from checkpoints.preprocess import open_image
-from train.cli.main import main
+from jax_functional_zoo.__main__ import main
 from train.data import found, load_dataset
 from train.data.tfds import require_known_features
 from zoo.errors import printable

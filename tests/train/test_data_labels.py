@@ -10,7 +10,7 @@ import train
 import zoo
 from checkpoints.card import Card
 from checkpoints.preprocess import Preprocess
-from train.cli.main import main
+from jax_functional_zoo.__main__ import main
 from train.data.pairing import paired
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from checkpoints import installation
 from train.data import Dataset, digits, evaluation_split, load_dataset, splits
 from zoo.errors import UsageError
 
@@ -166,7 +167,7 @@ def test_a_known_data_set_that_is_not_prepared(data_dir):
     with pytest.raises(UsageError) as caught:
         load_dataset("oxford_iiit_pet", data_dir=data_dir)
     assert str(caught.value).endswith(
-        'pip install "jax-functional-zoo[tensorflow]" && python -c "import tensorflow_datasets as '
+        f'{installation.command("tensorflow")} && python -c "import tensorflow_datasets as '
         "tfds; tfds.builder('oxford_iiit_pet', file_format='array_record', "
         f"data_dir='{data_dir}').download_and_prepare()\""
     )
@@ -182,7 +183,7 @@ def test_a_tfrecord_directory_gets_the_command_that_converts_it(tmp_path):
         load_dataset("tiny_colours", data_dir=tmp_path)
     assert "is stored as tfrecord" in str(caught.value)
     assert str(caught.value).endswith(
-        'pip install "jax-functional-zoo[tensorflow]" apache-beam && python -c "from '
+        f'{installation.command("tensorflow")} apache-beam && python -c "from '
         "tensorflow_datasets.scripts.cli.convert_format_utils import convert_dataset; "
         f"convert_dataset(None, 'array_record', dataset_version_dir='{folder}')\""
     )

@@ -6,8 +6,8 @@ import json
 import pytest
 
 import train
+from jax_functional_zoo.__main__ import main
 from train import config as configs
-from train.cli.main import main
 from train.recipes import RECIPES
 
 SAVED = train.Config(

@@ -107,14 +107,14 @@ def test_resuming_may_change_batch_size_steps_and_wrapper(tmp_path):
         config(tmp_path, steps=3, batch_size=32, parallel="pmap", resume=True), reporter
     )
     assert [row["examples"] for row in result.history] == [16, 32, 64]
-    assert {"batch_size: 16 before, now 32", "steps: 2 before, now 3"} <= set(news)
+    assert {"`batch_size`: 16 before, now 32", "`steps`: 2 before, now 3"} <= set(news)
 
 
 def test_another_config_is_refused_with_the_difference(whole):
     changed = dataclasses.replace(BASE.optimization, learning_rate=0.5)
-    with pytest.raises(zoo.UsageError, match=r"optimization.learning_rate: 0.003 there, 0.5 here"):
+    with pytest.raises(zoo.UsageError, match=r"`learning_rate`: 0.003 there, 0.5 here"):
         train.fit(config(whole.directory, optimization=changed, resume=True))
-    with pytest.raises(zoo.UsageError, match=r"not empty; add --resume"):
+    with pytest.raises(zoo.UsageError, match=r"not empty; add `resume`"):
         train.fit(config(whole.directory))
 
 

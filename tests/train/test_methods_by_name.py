@@ -12,8 +12,8 @@ import checkpoints
 import train
 import zoo
 from checkpoints import store
+from jax_functional_zoo.__main__ import main
 from train import methods
-from train.cli.main import main
 from train.config import Call
 from train.methods.mixing import mixup
 

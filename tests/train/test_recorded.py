@@ -103,5 +103,5 @@ def test_a_record_that_cannot_be_read_is_a_sentence(tmp_path, content):
 def test_a_new_name_of_the_folder_is_a_change_of_the_config(begun):
     config, folder = begun
     moved = folder.rename(folder.with_name("elsewhere"))
-    with pytest.raises(zoo.UsageError, match=r"dataset: .*pictures' there, .*elsewhere' here"):
+    with pytest.raises(zoo.UsageError, match=r"`dataset`: .*pictures' there, .*elsewhere' here"):
         train.fit(dataclasses.replace(config, dataset=str(moved)))

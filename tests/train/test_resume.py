@@ -147,7 +147,7 @@ def test_what_has_diverged_is_not_saved_and_the_advice_can_be_followed(tmp_path)
     with pytest.raises(zoo.UsageError) as refused:
         train.fit(config(tmp_path, optimization=wild, **often))
     assert "Continue" in str(refused.value)
-    assert "with --resume and a lower `learning_rate`" in str(refused.value)
+    assert "with `resume` and a lower `learning_rate`" in str(refused.value)
     for _, path in store.steps(tmp_path):
         assert all(np.isfinite(x).all() for x in jax.tree.leaves(checkpoints.load(path).variables))
     higher = rates(learning_rate=1e13, clip_norm=None, warmup=0.0)
@@ -155,7 +155,7 @@ def test_what_has_diverged_is_not_saved_and_the_advice_can_be_followed(tmp_path)
         train.fit(config(tmp_path, optimization=higher, resume=True, **often))
     tame = rates(learning_rate=1e-3, clip_norm=1.0, warmup=0.0)
     result, news = told(config(tmp_path, optimization=tame, resume=True, **often))
-    assert "optimization.learning_rate: 1000000000000.0 before, now 0.001" in news
+    assert "`learning_rate`: 1000000000000.0 before, now 0.001" in news
     assert result.state.step == 6
     assert divergence.remembered(tmp_path) is None
     with pytest.raises(zoo.UsageError, match="another config"):
@@ -192,4 +192,4 @@ def test_how_often_to_save_log_and_evaluate_may_change(copy):
     often = {"save_every": 1, "log_every": 1, "eval_every": 3}
     result, news = told(config(copy, resume=True, **often))
     assert [row["step"] for row in result.history] == [4, 5, 6]
-    assert "log_every: 4 before, now 1" in news
+    assert "`log_every`: 4 before, now 1" in news

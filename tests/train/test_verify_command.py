@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 import checkpoints
 from checkpoints import store
-from train.cli.main import main
+from jax_functional_zoo.__main__ import main
 
 NAME = "resnet8.digits"
 

@@ -1,11 +1,16 @@
 """Options of a command, from the signature or the fields of what they are passed to."""
 
+import contextlib
 import dataclasses
+import io
 import json
+import sys
 import types
 import typing
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+from zoo.errors import UsageError
 
 T = TypeVar("T")
 
@@ -23,9 +28,26 @@ def parse(
     registry = tyro.constructors.ConstructorRegistry()
     for rule in (_optional, _method, _assignments):
         registry.primitive_rule(rule)
-    return tyro.cli(
-        what, prog=f"zoo {name}", args=argv, config=config, registry=registry, **options
-    )
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                what, prog=f"zoo {name}", args=argv, config=config, registry=registry, **options
+            )
+    except SystemExit as stop:
+        if (refused := _usage_error(stop)) is not None:
+            said = io.StringIO()  # one sentence, as for all that the user can mend
+            raise refused from stop
+        raise
+    finally:
+        sys.stderr.write(said.getvalue())
+
+
+def _usage_error(error: BaseException | None) -> UsageError | None:
+    """What made a field's dataclass refuse its values, which tyro tells in a box and as an exit."""
+    while error is not None and not isinstance(error, UsageError):
+        error = error.__context__
+    return error
 
 
 def _optional(kind: Any) -> Any:

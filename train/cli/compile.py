@@ -26,9 +26,8 @@ STEPS = 1000  # of the schedule, which is a part of the step but takes no memory
 class CompileArguments:
     """Compiles a training step and says what a device needs for it; nothing is trained.
 
-    For TPUs that are not here libtpu does it, on any machine:
+    For TPUs that are not here libtpu does it, on any machine (extra `tpu`):
 
-        pip install "jax-functional-zoo[tpu]"
         zoo compile resnet50 --topology v5e:4x4 --batch-size 4096
     """
 
@@ -53,6 +52,9 @@ class CompileArguments:
     json: bool = False
     """Print JSON, sizes in bytes: model, devices, device, batch, dtype, parallel, compile_seconds,
     state_and_batch, outputs, intermediate, program, memory, flops, collectives."""
+
+
+ARGUMENTS = CompileArguments
 
 
 def command(argv: list[str]) -> None:

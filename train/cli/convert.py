@@ -37,6 +37,9 @@ class ConvertArguments:
     """Published weights that see images as those of a file do: size, crop, mean and spread."""
 
 
+ARGUMENTS = ConvertArguments
+
+
 def command(argv: list[str]) -> None:
     """`zoo convert`."""
     arguments = parse(ConvertArguments, "convert", argv)

@@ -8,7 +8,7 @@ from train import config as configs
 from train import rundir
 from train.config import Config
 from train.recipes import RECIPES
-from zoo.errors import UsageError
+from zoo.errors import UsageError, closest
 
 
 def of(argv: list[str], default: Config, parsed: Callable[[Config], Config]) -> Config:
@@ -43,7 +43,8 @@ def given(argv: list[str], option: str) -> str | None:
 
 def _recipe(name: str) -> Config:
     if name not in RECIPES:
-        raise UsageError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
+        near = closest(name, RECIPES)
+        raise UsageError(f"no recipe {name!r}{near or '; `--recipe help` lists all'}")
     return RECIPES[name]
 
 

@@ -1,8 +1,8 @@
 """`zoo doctor`: is this installation sound?"""
 
-import importlib
 import platform
 import sys
+from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,6 +17,7 @@ LIBRARIES = (
     *("tensorflow-datasets", "grain", "array_record", "huggingface_hub", "numpy"),
 )
 OURS = ("zoo", "checkpoints", "train")
+HOME = Path(__file__).resolve().parents[2]
 
 
 def command(argv: list[str]) -> None:
@@ -25,7 +26,7 @@ def command(argv: list[str]) -> None:
 
 
 def show_health(*, json: bool = False) -> None:
-    """Shows versions, devices and caches, and whether our packages are the ones imported.
+    """Shows versions, devices and caches, and whether it is our packages that are imported here.
 
     Args:
         json: print JSON instead of a table.
@@ -33,7 +34,9 @@ def show_health(*, json: bool = False) -> None:
     facts = {"python": f"{platform.python_version()} ({sys.executable})"}
     facts |= {name: _version(name) for name in LIBRARIES}
     facts |= {"devices": _devices()} | _caches()
-    shadowed = [name for name in OURS if not _is_ours(name)]
+    places = {name: _from_here(name) for name in OURS}
+    facts |= {f"import {name}, from here": str(place) for name, place in places.items()}
+    shadowed = {name: place for name, place in places.items() if place != HOME / name}
     facts["packages"] = f"shadowed: {', '.join(shadowed)}" if shadowed else "all ours"
     if json:
         emit_json(facts)
@@ -41,8 +44,14 @@ def show_health(*, json: bool = False) -> None:
         rows = [[name, value] for name, value in facts.items()]
         console().print(table(["", ""], rows, numbers=False))
     if shadowed:
-        where = {name: importlib.import_module(name).__file__ for name in shadowed}
-        raise UsageError(f"another module hides ours: {where}; rename it or leave its folder")
+        name, place = next(iter(shadowed.items()))
+        raise UsageError(
+            f"this program uses ours, but in this folder `import {name}` gives {place}: write "
+            f"`from jax_functional_zoo import {name}`, or rename what lies there"
+        )
+
+
+ARGUMENTS = show_health
 
 
 def _version(name: str) -> str:
@@ -70,6 +79,10 @@ def _caches() -> dict[str, str]:
     }
 
 
-def _is_ours(name: str) -> bool:
-    found = importlib.import_module(name).__file__
-    return found is not None and Path(found).parents[1] == Path(__file__).parents[2]
+def _from_here(name: str) -> Path | None:
+    """What a program imports that is started in the working directory: a file or a folder."""
+    found = PathFinder.find_spec(name, ["", *sys.path])
+    if found is None:
+        return None
+    places = list(found.submodule_search_locations or [found.origin])
+    return Path(str(places[0])).resolve()

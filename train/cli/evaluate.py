@@ -38,6 +38,9 @@ class EvaluateArguments:
     """Print JSON: top1, top5, loss, count."""
 
 
+ARGUMENTS = EvaluateArguments
+
+
 def command(argv: list[str]) -> None:
     """`zoo evaluate`."""
     arguments = parse(EvaluateArguments, "evaluate", argv)

@@ -37,6 +37,9 @@ class FinetuneArguments:
     """Print the result as JSON, alone, on stdout."""
 
 
+ARGUMENTS = FinetuneArguments
+
+
 def command(argv: list[str]) -> None:
     """`zoo finetune`."""
     arguments = runs.parse(FinetuneArguments, "finetune", argv)
@@ -46,7 +49,7 @@ def command(argv: list[str]) -> None:
         compare = True
     if arguments.config.weights is None:
         raise UsageError("`--weights` is needed beside `--dataset`; `zoo weights` lists them")
-    reporter = runs.reporter(arguments.distributed, arguments.json)
+    reporter = runs.reporter(ARGUMENTS, arguments.distributed, arguments.json)
     found = finetune(arguments.config, compare_scratch=compare, reporter=reporter)
     if not hosts.is_first():
         return None

@@ -37,6 +37,9 @@ def show_info(name: Name, /, *, json: bool = False) -> None:
     return None
 
 
+ARGUMENTS = show_info
+
+
 def _facts(name: str) -> dict[str, Any]:
     import checkpoints
     from checkpoints import origins, store

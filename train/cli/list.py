@@ -54,6 +54,9 @@ def show_models(
     return None
 
 
+ARGUMENTS = show_models
+
+
 def _natural(name: str) -> list[tuple[int, str]]:
     """Key of an order in which resnet8 comes before resnet18."""
     return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name)]

@@ -41,6 +41,9 @@ class PredictArguments:
     """Print JSON: one object per image."""
 
 
+ARGUMENTS = PredictArguments
+
+
 def command(argv: list[str]) -> None:
     """`zoo predict`."""
     arguments = parse(PredictArguments, "predict", argv)

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 import checkpoints
+from checkpoints import installation
 from zoo.errors import UsageError
 
 # Arguments of a library's constructor by our overrides; other overrides it cannot build.
@@ -65,5 +66,5 @@ def _import(library: str) -> Any:
     except ImportError as error:
         raise UsageError(
             f"`--against {library}` needs {library}, which is not installed: "
-            "pip install 'jax-functional-zoo[reference]'"
+            f"{installation.command('reference')}"
         ) from error

@@ -8,7 +8,9 @@ import tyro
 
 from train import hosts
 from train.cli import arguments, defaults
+from train.cli.options import spelled
 from train.config import Config, assignment
+from train.recipes import DESCRIBED
 from train.report import Reporter, console, figures, table
 from zoo.errors import printable
 
@@ -18,6 +20,9 @@ ConfigFile = Annotated[str | None, tyro.conf.arg(name="config")]
 def parse(kind: Any, name: str, argv: list[str], default: Any = None) -> Any:
     """Parses `argv` over the recipe, file or run that it names, if it does."""
     default = default or kind()
+    if defaults.given(argv, "--recipe") == "help":
+        _show_recipes()
+        raise SystemExit(0)  # as `--help` does
     argv, overrides = _set_apart(argv)
 
     def parsed(config: Config) -> Any:
@@ -31,11 +36,22 @@ def parse(kind: Any, name: str, argv: list[str], default: Any = None) -> Any:
     return dataclasses.replace(found, config=config) if overrides else found
 
 
-def reporter(distributed: bool, json: bool) -> Reporter:
+def _show_recipes() -> None:
+    cells = [
+        [name, config.weights or config.model, config.dataset or "yours", about]
+        for name, (config, about) in DESCRIBED.items()
+    ]
+    columns = ["recipe", "trains", "on", "what it is"]
+    console().print(table(columns, cells, numbers=False))
+
+
+def reporter(what: Any, distributed: bool, json: bool) -> Reporter:
     """Says what a run does; first of all it joins the other processes, of which one speaks."""
     if distributed:
         hosts.join()
-    return Reporter(console(stderr=json) if hosts.is_first() else None)
+    return Reporter(
+        console(stderr=json) if hosts.is_first() else None, lambda text: spelled(text, what)
+    )
 
 
 def print_figures(evaluations: Mapping[str, dict[str, float | int]]) -> None:

@@ -34,10 +34,13 @@ class TrainArguments:
     """Print the result as JSON, alone, on stdout."""
 
 
+ARGUMENTS = TrainArguments
+
+
 def command(argv: list[str]) -> None:
     """`zoo train`."""
     arguments = runs.parse(TrainArguments, "train", argv)
-    reporter = runs.reporter(arguments.distributed, arguments.json)
+    reporter = runs.reporter(ARGUMENTS, arguments.distributed, arguments.json)
     result = fit(arguments.config, reporter)
     if not hosts.is_first():
         return None

@@ -36,6 +36,9 @@ class VerifyArguments:
     """Print JSON: weights, against, input, output, error, tolerance, agrees."""
 
 
+ARGUMENTS = VerifyArguments
+
+
 def command(argv: list[str]) -> None:
     """`zoo verify`."""
     arguments = parse(VerifyArguments, "verify", argv)

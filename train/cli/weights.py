@@ -46,6 +46,9 @@ def show_weights(pattern: Pattern = "*", /, *, json: bool = False) -> None:
     return None
 
 
+ARGUMENTS = show_weights
+
+
 def _licence(license: str | None) -> str:
     """The identifier, and that it forbids commercial use where it does."""
     commercial = license is None or "-nc-" not in license

@@ -86,7 +86,7 @@ def load(root: pathlib.Path, split: str, *, skip_broken: bool = False) -> ImageF
     if broken and not skip_broken:
         raise UsageError(
             f"'{broken[0]}' {more(len(broken) - 1)}cannot be read as an image; mend or remove what "
-            "is broken, or leave it out with `skip_broken` (--skip-broken)"
+            "is broken, or leave it out with `skip_broken`"
         )
     if not sound:
         raise UsageError(

@@ -20,6 +20,7 @@ from tensorflow_datasets.core.read_only_builder import builder_from_files
 from tensorflow_datasets.core.registered import DatasetNotFoundError
 from tensorflow_datasets.core.utils.file_utils import list_data_dirs
 
+from checkpoints import installation
 from checkpoints.pictures import opened, upright
 from checkpoints.preprocess import to_channels
 from train.data import mirror
@@ -36,7 +37,6 @@ EMBEDDED: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "zoo_rendered_digits": ZooRenderedDigits,
     "zoo_tables": ZooTables,
 }
-INSTALL = 'pip install "jax-functional-zoo[tensorflow]"'
 
 
 class TfdsSplit(Source):
@@ -219,7 +219,8 @@ def find_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.c
     except ModuleNotFoundError as error:
         raise UsageError(
             f"data set {name!r} has a feature, such as audio, that is read with {error.name} only: "
-            f"{INSTALL}; or give a folder of arrays, see `train.data.arrays`"
+            f"{installation.command('tensorflow')}; or give a folder of arrays, see "
+            "`train.data.arrays`"
         ) from error
     check_random_access(builder)
     return builder
@@ -278,7 +279,7 @@ def prepare_embedded(builder: tfds.core.DatasetBuilder) -> None:
             return  # another process was faster
         raise UsageError(
             f"cannot write data set {builder.name!r} to {builder.data_dir} ({error}); choose "
-            "another `data_dir` (--data-dir), or set TFDS_DATA_DIR"
+            "another `data_dir`, or set TFDS_DATA_DIR"
         ) from error
 
 
@@ -297,7 +298,8 @@ def check_random_access(builder: tfds.core.DatasetBuilder) -> None:
         arguments = f"None, 'array_record', dataset_version_dir={os.fspath(builder.data_dir)!r}"
         raise UsageError(
             f"data set {builder.name!r} in {builder.data_dir} is stored as "
-            f"{' and '.join(formats)}, which cannot be read at random; convert it with: {INSTALL} "
+            f"{' and '.join(formats)}, which cannot be read at random; convert it with: "
+            f"{installation.command('tensorflow')} "
             'apache-beam && python -c "from tensorflow_datasets.scripts.cli.convert_format_utils '
             f'import convert_dataset; convert_dataset({arguments})"'
         )
@@ -313,7 +315,8 @@ def why_missing(name: str, data_dir: str | None) -> str:
     if stem in known:
         place = f", data_dir={data_dir!r}" if data_dir else ""
         return (
-            f"data set {name!r} is not prepared; prepare it with: {INSTALL} && "
+            f"data set {name!r} is not prepared; prepare it with: "
+            f"{installation.command('tensorflow')} && "
             'python -c "import tensorflow_datasets as tfds; '
             f"tfds.builder({name!r}, file_format='array_record'{place}).download_and_prepare()\""
         )

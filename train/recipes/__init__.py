@@ -1,24 +1,50 @@
 """Settings that are known to work, by name: `zoo train --recipe resnet8.digits`."""
 
+from typing import NamedTuple
+
 from train.config import Config
 from train.recipes import bags, digits, hopfield, lssl
 
-RECIPES: dict[str, Config] = {
-    "resnet8.digits": digits.RESNET8,
-    "resnet20.digits": digits.RESNET20,
-    "inception_nano.digits": digits.INCEPTION_NANO,
-    "nasnet_nano.digits": digits.NASNET_NANO,
-    "tnt_nano.digits": digits.TNT_NANO,
-    "sret_nano.digits": digits.SRET_NANO,
-    "resnet8.rendered_digits": digits.RENDERED,
-    "lssl_nano.digits": digits.LSSL_NANO,
-    "hopfield_mil_nano.digit_bags": bags.HOPFIELD_MIL,
-    "hopfield_encoder_nano.digits": hopfield.ENCODER,
-    "hopfield_lookup_nano.breast_cancer": hopfield.BREAST_CANCER,
-    "hopfield_lookup_nano.wine": hopfield.WINE,
-    **lssl.RECIPES,
-    "resnet8.transfer": digits.TRANSFER,
+
+class Recipe(NamedTuple):
+    """Settings, and a sentence about them."""
+
+    config: Config
+    about: str
+
+
+_SHIPS = "the weights that ship with the package"
+DESCRIBED: dict[str, Recipe] = {
+    "resnet8.digits": Recipe(digits.RESNET8, f"A ResNet for handwritten digits: {_SHIPS}."),
+    "resnet20.digits": Recipe(digits.RESNET20, f"A deeper ResNet for the same: {_SHIPS}."),
+    "inception_nano.digits": Recipe(digits.INCEPTION_NANO, f"Inception for the same: {_SHIPS}."),
+    "nasnet_nano.digits": Recipe(digits.NASNET_NANO, f"NASNet's cells for the same: {_SHIPS}."),
+    "tnt_nano.digits": Recipe(
+        digits.TNT_NANO, f"Transformer in transformer for the same: {_SHIPS}."
+    ),
+    "sret_nano.digits": Recipe(
+        digits.SRET_NANO, f"A sliced recursive transformer for the same: {_SHIPS}."
+    ),
+    "resnet8.rendered_digits": Recipe(
+        digits.RENDERED, f"A ResNet for printed digits: {_SHIPS}, which `zoo finetune` begins from."
+    ),
+    "lssl_nano.digits": Recipe(digits.LSSL_NANO, f"Handwritten digits pixel by pixel: {_SHIPS}."),
+    "hopfield_mil_nano.digit_bags": Recipe(
+        bags.HOPFIELD_MIL, f"Is there a nine among sixteen digits? {_SHIPS.capitalize()}."
+    ),
+    "hopfield_encoder_nano.digits": Recipe(
+        hopfield.ENCODER, "Handwritten digits pixel by pixel, through blocks of associations."
+    ),
+    "hopfield_lookup_nano.breast_cancer": Recipe(
+        hopfield.BREAST_CANCER, "A table of 30 columns, looked up in learned patterns."
+    ),
+    "hopfield_lookup_nano.wine": Recipe(hopfield.WINE, "The same for a table of 13 columns."),
+    **{name: Recipe(config, lssl.ABOUT[name]) for name, config in lssl.RECIPES.items()},
+    "resnet8.transfer": Recipe(
+        digits.TRANSFER, "From printed digits to handwriting, with five images of each class."
+    ),
 }
+RECIPES: dict[str, Config] = {name: recipe.config for name, recipe in DESCRIBED.items()}
 TRAIN = Config()
 FINETUNE = digits.FINETUNE
 TRANSFER = digits.TRANSFER

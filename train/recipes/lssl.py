@@ -56,3 +56,11 @@ def fixed(config: Config) -> Config:
 
 
 RECIPES = TRAINED | {f"{name}_f": fixed(config) for name, config in TRAINED.items()}
+ABOUT = {
+    "lssl_smnist": "MNIST pixel by pixel.",
+    "lssl_pmnist": "MNIST pixel by pixel, in a fixed random order.",
+    "lssl_scifar": "CIFAR-10 pixel by pixel.",
+    "lssl_speech": "Spoken words from 16,000 samples of raw sound.",
+    "lssl_bidmc": "Respiratory rate from a folder of arrays that you give.",
+}
+ABOUT |= {f"{name}_f": f"{about} A, B and time steps stay." for name, about in ABOUT.items()}

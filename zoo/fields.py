@@ -17,6 +17,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from zoo.errors import UsageError, closest, shown
+from zoo.layers.factory import Factory
 
 _ORIGINS = {  # of generic annotations, by the class whose values they take
     collections.abc.Sequence: (list, tuple),
@@ -29,7 +30,12 @@ _SHARES = ("drop_path", "drop_rate", "dropout")  # endings of names of probabili
 
 
 def frozen(value: Any) -> Any:
-    """The value with tuples in the place of lists, however deep; mappings stay as they are."""
+    """The value with tuples in the place of lists, however deep; mappings stay as they are.
+
+    A partial becomes a `Factory`, which is equal to its copies.
+    """
+    if type(value) is functools.partial:
+        return Factory(value.func, *value.args, **value.keywords)
     return tuple(map(frozen, value)) if isinstance(value, list | tuple) and _plain(value) else value
 
 

@@ -20,10 +20,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from zoo.errors import UsageError
+from zoo.layers.activation import relu
 from zoo.layers.association import energy, retrieve
 from zoo.layers.hopfield import STATIC, Association, BoolMask, Hopfield, Norm, needed_depth
 from zoo.layers.initializers import LECUN_UNIFORM, NORMAL_002, ZEROS
 from zoo.layers.norm import LayerNorm
+from zoo.layers.squares import squares
 
 __all__ = [
     "STATIC",
@@ -93,7 +95,7 @@ class HopfieldPooling(nn.Module):
             association_mask=association_mask,
             train=train,
         )
-        return out.reshape(len(out), -1)
+        return jax.lax.collapse(out, 1)
 
     def associations(
         self,
@@ -119,7 +121,7 @@ class HopfieldPooling(nn.Module):
 
     def _states(self, stored: Array) -> Float[Array, "b q d"]:
         states = _weights(self.pooling_weights, self.trainable)
-        return jnp.broadcast_to(states[None], (len(stored), *states.shape))
+        return jnp.broadcast_to(states[None], (stored.shape[0], *states.shape))
 
 
 class HopfieldLayer(nn.Module):
@@ -208,7 +210,7 @@ class HopfieldEncoderLayer(nn.Module):
     association: Hopfield
     feedforward: int = 2048
     dropout: float = 0.1
-    activation: Callable[[Array], Array] = nn.relu
+    activation: Callable[[Array], Array] = relu
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -245,7 +247,7 @@ class HopfieldDecoderLayer(nn.Module):
     cross_association: Hopfield
     feedforward: int = 2048
     dropout: float = 0.1
-    activation: Callable[[Array], Array] = nn.relu
+    activation: Callable[[Array], Array] = relu
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -317,9 +319,8 @@ def tiles(
             f"sheets must have the shape (batch, height, width, channels), height and width "
             f"multiples of {side} pixels, got {sheets.shape}"
         )
-    b, h, w, c = sheets.shape
-    x = sheets.reshape(b, h // side, side, w // side, side, c).swapaxes(2, 3)
-    x = x.reshape(b, -1, side * side * c)
+    grid = sheets.shape[1] // side, sheets.shape[2] // side
+    x = jax.lax.collapse(jax.lax.collapse(squares(sheets, side, grid), 3), 1, 3)
     return x, x.max(axis=-1) == x.min(axis=-1)
 
 
@@ -348,7 +349,7 @@ class HopfieldMIL(nn.Module):
     dropout: float = 0.0
     quantity: int = 1
     association_cls: Callable[..., Hopfield] = Hopfield
-    readout: Callable[[Array], Array] = nn.relu
+    readout: Callable[[Array], Array] = relu
     num_classes: int | None = 2
     dtype: Any = jnp.float32
 
@@ -431,7 +432,7 @@ class HopfieldLookup(nn.Module):
     @nn.compact
     def features(self, inputs: Float[Array, "b ..."], *, train: bool) -> dict[str, Array]:
         """The "embedded" input, (b, d), and "pooled", what it recalls, (b, d)."""
-        x = inputs.reshape(len(inputs), -1).astype(self.dtype)
+        x = jax.lax.collapse(inputs, 1).astype(self.dtype)
         dense = partial(nn.Dense, kernel_init=LECUN_UNIFORM, bias_init=ZEROS, dtype=self.dtype)
         for i, width in enumerate(self.widths):
             x = nn.selu(dense(width, name=f"embed{i}")(x))
@@ -484,7 +485,7 @@ class HopfieldEncoder(nn.Module):
     @nn.compact
     def features(self, inputs: Float[Array, "b ..."], *, train: bool) -> dict[str, Array]:
         """Steps after the embedding and after each block, (b, t, d), and "pooled", (b, d)."""
-        x = inputs.reshape(len(inputs), -1, inputs.shape[-1]).astype(self.dtype)
+        x = jax.lax.collapse(inputs, 1, -1).astype(self.dtype)
         if x.shape[1] != self.length:
             raise UsageError(
                 f"`length` is {self.length}, got inputs of {x.shape[1]} steps; "

@@ -118,7 +118,7 @@ class Block(nn.Module):
 
     def remember(self, memory: Float[Array, "m d e"]) -> Memory:
         """What the block looks up in the embedded memory."""
-        return self.sample.remember(self.sample_norm(memory.reshape(1, len(memory), -1)))
+        return self.sample.remember(self.sample_norm(jax.lax.collapse(memory, 1)[None]))
 
     def __call__(
         self,
@@ -130,7 +130,7 @@ class Block(nn.Module):
         train: bool,
     ) -> Float[Array, "n d e"]:
         """The refined rows; `rows` are as embedded, `mask` is True where a lookup is forbidden."""
-        a = self.sample_norm(x.reshape(1, len(x), -1))
+        a = self.sample_norm(jax.lax.collapse(x, 1)[None])
         a = a + self.sample.recall(a, memory, association_mask=mask, train=train)
         f = self.feature_norm(a.reshape(x.shape))
         return f + self.feature(self.feature_norm(rows), f, train=train)
@@ -292,7 +292,7 @@ class Hopular(nn.Module):
         stages = {"embedding": embedded}
         for i, (block, memory) in enumerate(zip(self.blocks, remembered, strict=True)):
             stages[f"block{i}"] = x = block(x, embedded, memory, mask, train=train)
-        return stages | {"pooled": x.reshape(len(x), -1)}
+        return stages | {"pooled": jax.lax.collapse(x, 1)}
 
     def example_inputs(self) -> tuple[jax.ShapeDtypeStruct, ...]:
         """Shapes with which the network can be initialised: rows and a memory."""

@@ -16,11 +16,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from zoo.errors import UsageError
 from zoo.layers.conv import Conv
+from zoo.layers.factory import Factory
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import LECUN_UNIFORM, ZEROS
 from zoo.layers.norm import BatchNorm
@@ -175,7 +177,7 @@ class GoogLeNetAuxiliary(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b k"]:
         unit, dense = _factories(self.norm_cls, train, self.dtype)
         x = unit(Unit(128), name="unit")(adaptive_avg_pool(x, 4))
-        x = jnp.moveaxis(x, -1, 1).reshape(len(x), -1)  # channels first, as the weights have it
+        x = jax.lax.collapse(jnp.moveaxis(x, -1, 1), 1)  # channels first, as the weights have it
         x = nn.relu(dense(1024, name="hidden")(x))
         x = nn.Dropout(self.drop_rate)(x, deterministic=not train)
         return dense(self.num_classes, name="head")(x)
@@ -237,7 +239,7 @@ class Inception(nn.Module):
     drop_rate: float = 0.0
     aux_drop_rate: float = 0.0
     num_classes: int | None = 1000
-    norm: ModuleFactory = partial(BatchNorm, epsilon=1e-3)
+    norm: ModuleFactory = Factory(BatchNorm, epsilon=1e-3)
     remat: bool = False
     dtype: Any = jnp.float32
 
@@ -424,7 +426,7 @@ inception_v3 = partial(
     aux_smallest=299,
 )
 # Keras: no gamma, biased running variance, average pools without padding.
-KerasBatchNorm = partial(BatchNorm, epsilon=1e-3, momentum=0.99, unbiased=False, use_scale=False)
+KerasBatchNorm = Factory(BatchNorm, epsilon=1e-3, momentum=0.99, unbiased=False, use_scale=False)
 inception_v3_keras = partial(Inception, stages=INCEPTION_V3, norm=KerasBatchNorm)
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -188,12 +189,12 @@ class LSSL(nn.Module):
 
     def sequence(self, images: Float[Array, "b *space c"]) -> Float[Array, "b l c"]:
         """Images as sequences of pixels, in the order in which the network reads them."""
-        if images.ndim not in (3, 4) or not images.size:
+        if images.ndim not in (3, 4) or 0 in images.shape[1:]:
             raise UsageError(
                 "inputs must be sequences (batch, length, channels) or images (batch, height, "
                 f"width, channels) with at least one step, got {images.shape}."
             )
-        x = images.reshape(images.shape[0], -1, images.shape[-1])
+        x = jax.lax.collapse(images, 1, -1)
         if self.permutation_seed is None:
             return x
         return x[:, np.random.default_rng(self.permutation_seed).permutation(x.shape[1])]

@@ -23,6 +23,7 @@ from zoo.layers.average_down import average_down
 from zoo.layers.channel_attention import EfficientChannelAttention, NoAttention, SqueezeExcite
 from zoo.layers.conv import Conv
 from zoo.layers.drop_path import DropPath
+from zoo.layers.factory import Factory
 from zoo.layers.group_norm import GroupNorm
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import ZEROS
@@ -277,7 +278,7 @@ resnet152 = partial(ResNet, stage_sizes=(3, 8, 36, 3), block_cls=Bottleneck)
 # figure 2: c has a deep stem, d averages in the shortcut too. Two stems from practice: s is twice
 # as wide, t grows in three steps; t is otherwise d.
 ResNetD = partial(ResNet, stem_cls=DeepStem, shortcut_cls=AverageShortcut)
-ResNetT = partial(ResNetD, stem_cls=partial(DeepStem, eighths=(3, 4, 8)))
+ResNetT = partial(ResNetD, stem_cls=Factory(DeepStem, eighths=(3, 4, 8)))
 resnet10t = partial(ResNetT, stage_sizes=(1, 1, 1, 1), block_cls=BasicBlock)
 resnet14t = partial(ResNetT, stage_sizes=(1, 1, 1, 1), block_cls=Bottleneck)
 resnet18d = partial(ResNetD, stage_sizes=(2, 2, 2, 2), block_cls=BasicBlock)
@@ -286,7 +287,7 @@ resnet26t = partial(ResNetT, stage_sizes=(2, 2, 2, 2), block_cls=Bottleneck)
 resnet34d = partial(ResNetD, stage_sizes=(3, 4, 6, 3), block_cls=BasicBlock)
 resnet50c = partial(resnet50, stem_cls=DeepStem)
 resnet50d = partial(ResNetD, stage_sizes=(3, 4, 6, 3), block_cls=Bottleneck)
-resnet50s = partial(resnet50, stem_cls=partial(DeepStem, eighths=(8, 8, 16)))
+resnet50s = partial(resnet50, stem_cls=Factory(DeepStem, eighths=(8, 8, 16)))
 resnet101d = partial(ResNetD, stage_sizes=(3, 4, 23, 3), block_cls=Bottleneck)
 resnet152d = partial(ResNetD, stage_sizes=(3, 8, 36, 3), block_cls=Bottleneck)
 resnet200d = partial(ResNetD, stage_sizes=(3, 24, 36, 3), block_cls=Bottleneck)
@@ -321,9 +322,9 @@ ecaresnet269d = partial(ecaresnet101d, stage_sizes=(3, 30, 48, 8))
 ResNetRS = partial(
     ResNet,
     block_cls=Bottleneck,
-    stem_cls=partial(DeepStem, learned_pool=True),
+    stem_cls=Factory(DeepStem, learned_pool=True),
     shortcut_cls=AverageShortcut,
-    attention_cls=partial(SqueezeExcite, ratio=1 / 4),
+    attention_cls=Factory(SqueezeExcite, ratio=1 / 4),
 )
 resnetrs50 = partial(ResNetRS, stage_sizes=(3, 4, 6, 3))
 resnetrs101 = partial(ResNetRS, stage_sizes=(3, 4, 23, 3))

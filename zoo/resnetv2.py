@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from zoo.layers.average_down import average_down
 from zoo.layers.conv import Conv
 from zoo.layers.drop_path import DropPath
+from zoo.layers.factory import Factory
 from zoo.layers.group_norm import GroupNorm
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import Initializer
@@ -216,7 +217,7 @@ resnetv2_101 = partial(ResNetV2, stage_sizes=(3, 4, 23, 3))
 # Kolesnikov et al. 2019, section 3: BiT-R50x1, R101x1 and R152x2.
 BiT = partial(
     ResNetV2,
-    stem_cls=partial(Stem, zero_padding=True),
+    stem_cls=Factory(Stem, zero_padding=True),
     conv_cls=StandardizedConv,
     norm=GroupNorm,
 )

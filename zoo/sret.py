@@ -54,9 +54,9 @@ class SlicedAttention(nn.Module):
     ) -> Float[Array, "b n d"]:
         b, n, d = x.shape
         x = x if order is None else jnp.take(x, order, axis=1)
-        qkv = self.dense(3 * d, name="qkv")(x).reshape(b * slices, n // slices, 3 * d)
-        q, k, v = jnp.split(qkv, 3, axis=-1)
-        x = attend(q, k, v, self.heads).reshape(b, n, d)
+        qkv = self.dense(3 * d, name="qkv")(x).reshape(b, slices, n // slices, 3 * d)
+        q, k, v = jnp.split(jax.lax.collapse(qkv, 0, 2), 3, axis=-1)
+        x = attend(q, k, v, self.heads).reshape(b, slices, n // slices, d).reshape(b, n, d)
         x = x if order is None else jnp.take(x, jnp.argsort(order), axis=1)
         return self.dense(d, name="out")(x)
 
@@ -199,7 +199,7 @@ class SReT(nn.Module):
             if s > 0:
                 groups = widths[s - 1]
                 x = conv(width, (3, 3), stride=2, groups=groups, name=f"pool{s - 1}")(x)
-            tokens = x.reshape(x.shape[0], -1, width)
+            tokens = jax.lax.collapse(x, 1, 3)
             x = self._stage(s, tokens, norm, orders, train).reshape(x.shape)
             stages[f"stage{s}"] = x
         return stages | {"pooled": norm(name="final_norm")(x.mean(axis=(1, 2)))}

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -24,6 +25,7 @@ from zoo.layers.head import linear_head
 from zoo.layers.initializers import LECUN_UNIFORM, NORMAL_002
 from zoo.layers.mlp import Mlp
 from zoo.layers.norm import LayerNorm
+from zoo.layers.squares import squares
 
 ModuleFactory = Callable[..., Any]
 
@@ -70,7 +72,7 @@ class PatchNormProjection(nn.Module):
 
     @nn.compact
     def __call__(self, pixels: Float[Array, "b n p c"]) -> Float[Array, "b n d"]:
-        x = self.norm(name="norm1")(pixels.reshape(*pixels.shape[:2], -1))
+        x = self.norm(name="norm1")(jax.lax.collapse(pixels, 2))
         x = self.dense(self.width, use_bias=self.use_bias, name="linear")(x)
         return self.norm(name="norm2")(x)
 
@@ -85,7 +87,7 @@ class PixelNormProjection(nn.Module):
     @nn.compact
     def __call__(self, pixels: Float[Array, "b n p c"]) -> Float[Array, "b n d"]:
         x = self.norm(name="norm1")(pixels)
-        return self.dense(self.width, name="linear")(x.reshape(*x.shape[:2], -1))
+        return self.dense(self.width, name="linear")(jax.lax.collapse(x, 2))
 
 
 class Block(nn.Module):
@@ -108,17 +110,15 @@ class Block(nn.Module):
         )
         pixels = layer(self.inner_heads, name="inner")(pixels)
         project = self.project_cls(tokens.shape[-1], self.dense, self.norm, name="project")
-        update = project(pixels.reshape(tokens.shape[0], -1, *pixels.shape[1:]))
+        patches = tokens.shape[1] - 1
+        update = project(pixels.reshape(tokens.shape[0], patches, *pixels.shape[1:]))
         tokens = tokens + jnp.pad(update, ((0, 0), (1, 0), (0, 0)))  # not to the class token
         return pixels, layer(self.heads, name="outer")(tokens)
 
 
 def cut(x: Float[Array, "b h w c"], size: int, grid: tuple[int, int]) -> Float[Array, "m s s c"]:
     """The squares of a `grid` on each image, row by row; the rest of the image is left out."""
-    rows, columns = grid
-    x = x[:, : rows * size, : columns * size]
-    x = x.reshape(x.shape[0], rows, size, columns, size, x.shape[-1])
-    return x.swapaxes(2, 3).reshape(-1, size, size, x.shape[-1])
+    return jax.lax.collapse(squares(x, size, grid), 0, 3)
 
 
 def cut_and_convolve(
@@ -197,7 +197,8 @@ class TNT(nn.Module):
 
         pixels = self._pixels(images.astype(self.dtype), grid)
         project = PatchNormProjection(self.width, dense, norm, use_bias=True, name="project")
-        patches = project(pixels.reshape(images.shape[0], -1, *pixels.shape[1:]))
+        shape = (images.shape[0], grid[0] * grid[1], *pixels.shape[1:])
+        patches = project(pixels.reshape(shape))
         tokens = self._tokens(patches)
         stages = {"stem": _map(tokens, grid)}
         for b in range(self.depth):
@@ -222,15 +223,17 @@ class TNT(nn.Module):
         pixels = self.embed(images, conv, self.patch_size, grid)
         positions = self.param("pixel_positions", NORMAL_002, (1, *pixels.shape[1:]), jnp.float32)
         pixels = pixels + positions.astype(self.dtype)
-        return pixels.reshape(pixels.shape[0], -1, self.inner_width)
+        return jax.lax.collapse(pixels, 1, 3)
 
     def _tokens(self, patches: Float[Array, "b n d"]) -> Float[Array, "b n2 d"]:
         """The class token, then the patches, all with their positions."""
         shape = (1, patches.shape[1] + 1, self.width)
         first = self.param("class_token", NORMAL_002, (1, 1, self.width), jnp.float32)
         positions = self.param("patch_positions", NORMAL_002, shape, jnp.float32)
-        first = jnp.broadcast_to(first.astype(self.dtype), (patches.shape[0], 1, self.width))
-        return jnp.concatenate([first, patches], axis=1) + positions.astype(self.dtype)
+        rest = jnp.pad(first.astype(self.dtype), ((0, 0), (0, patches.shape[1]), (0, 0)))
+        # Patches are shifted, not joined to copies of the class token, which no mesh has spread.
+        patches = jnp.pad(patches, ((0, 0), (1, 0), (0, 0)))
+        return patches + (rest + positions.astype(self.dtype))
 
     def _grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of patches."""
@@ -252,7 +255,7 @@ class TNT(nn.Module):
 
 def _map(tokens: Float[Array, "b n d"], grid: tuple[int, int]) -> Float[Array, "b h w d"]:
     """Tokens of the patches as an image, without the class token."""
-    return tokens[:, 1:].reshape(tokens.shape[0], *grid, -1)
+    return tokens[:, 1:].reshape(tokens.shape[0], *grid, tokens.shape[-1])
 
 
 # Table 1 of the paper.

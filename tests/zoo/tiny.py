@@ -9,10 +9,11 @@ from functools import partial
 import zoo
 from zoo.catalogue import CATALOGUE
 from zoo.inception import Fork, Mixed, Pool, Residual, Unit
+from zoo.layers.factory import Factory
 from zoo.layers.group_norm import GroupNorm
 
 CLASSES = {"num_classes": 5}
-FEW_GROUPS = partial(GroupNorm, groups=4)
+FEW_GROUPS = Factory(GroupNorm, groups=4)
 SIDES = {"resnet": (32, 24), "resnetv2": (32, 24), "inception": (75, 79), "nasnet": (33, 38)}
 SIDES |= {"tnt": (11, 14), "sret": (32, 24)}
 

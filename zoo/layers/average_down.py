@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from zoo.layers.squares import squares
+
 
 def average_down(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
     """Halves both sides, rounding up.
@@ -10,7 +12,7 @@ def average_down(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
     Repeating the last row and column of an odd side makes the mean of a full window equal to
     that of its real pixels.
     """
-    b, h, w, c = x.shape
+    h, w = x.shape[1:3]
     if h % 2 or w % 2:
         x = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
-    return x.reshape(b, (h + 1) // 2, 2, (w + 1) // 2, 2, c).mean(axis=(2, 4))
+    return squares(x, 2, ((h + 1) // 2, (w + 1) // 2)).mean(axis=(3, 4))

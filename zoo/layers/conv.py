@@ -81,8 +81,8 @@ class Conv(nn.Module):
             strides = (self.stride, self.stride)
             pads = jax.lax.padtype_to_pads(x.shape[1:3], self.kernel_size, strides, pads)
         copies = (*x.shape, self.features // self.groups)
-        x = jnp.broadcast_to(x[..., None], copies).reshape(*x.shape[:-1], -1)
-        return depthwise(x, kernel, self.stride, tuple(pads))
+        x = jax.lax.collapse(jnp.broadcast_to(x[..., None], copies), 3)
+        return depthwise(x, kernel, self.stride, (pads[0], pads[1]))
 
     def _pads(self) -> str | Sequence[tuple[int, int]]:
         if isinstance(self.padding, str):

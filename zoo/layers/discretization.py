@@ -35,33 +35,25 @@ def generalized_bilinear(
     return both[:, :-1], both[:, -1]
 
 
-@jax.custom_vjp
 def solve(a: Matrix, right: Float[Array, "n k"]) -> Float[Array, "n k"]:
     """The x of `a @ x = right`; on a CPU under `vmap`, one system after the other.
 
     jaxlib's batched LU decomposition waits in a thread of XLA's pool for other threads of the same
     pool. Two at the same time, as in the gradients of two layers, may wait for each other for ever.
     """
+    times = lambda x: jnp.matmul(a, x, precision=jax.lax.Precision.HIGHEST)  # noqa: E731
+    return jax.lax.custom_linear_solve(
+        times, right, lambda _, b: _solve(a, b), lambda _, b: _solve(a.T, b)
+    )
+
+
+def _solve(a: Matrix, right: Float[Array, "n k"]) -> Float[Array, "n k"]:
     return jax.lax.platform_dependent(a, right, cpu=_solve_in_turn, default=jnp.linalg.solve)
 
 
 @jax.custom_batching.sequential_vmap
 def _solve_in_turn(a: Matrix, right: Float[Array, "n k"]) -> Float[Array, "n k"]:
     return jnp.linalg.solve(a, right)
-
-
-def _solve_forward(a: Matrix, right: Float[Array, "n k"]) -> tuple[Array, tuple[Array, Array]]:
-    x = solve(a, right)
-    return x, (a, x)
-
-
-def _solve_backward(kept: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    a, x = kept
-    right = solve(a.T, gradient)
-    return -jnp.matmul(right, x.T, precision=jax.lax.Precision.HIGHEST), right
-
-
-solve.defvjp(_solve_forward, _solve_backward)
 
 
 def zero_order_hold(a: Matrix, b: Vector, dt: Step) -> tuple[Matrix, Vector]:

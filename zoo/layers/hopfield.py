@@ -238,7 +238,7 @@ class Hopfield(nn.Module):
             raise UsageError(f"only `steps=0` can be streamed, got {self.steps}")
         self._check_depths(stored, state, projection)
         q = self._query(state)
-        sizes = (len(q), self.heads, q.shape[1], stored.shape[1])
+        sizes = (q.shape[0], self.heads, q.shape[1], stored.shape[1])
         mask = association.merge_masks(padding_mask, association_mask, sizes)
         chunks = -(-stored.shape[1] // chunk)
         if mask.allowed is None and stored.shape[1] % chunk:
@@ -306,8 +306,8 @@ class Hopfield(nn.Module):
         Keys and values get the batch of the queries.
         """
         q = self._query(state)
-        k, v = (jnp.broadcast_to(x, (len(q), *x.shape[1:])) for x in memory)
-        sizes = (len(q), self.heads, q.shape[1], k.shape[1])
+        k, v = (jnp.broadcast_to(x, (q.shape[0], *x.shape[1:])) for x in memory)
+        sizes = (q.shape[0], self.heads, q.shape[1], k.shape[1])
         mask = association.merge_masks(padding_mask, association_mask, sizes)
         if self.zero_association:
             k, v = (jnp.pad(x, ((0, 0), (0, 1), (0, 0), (0, 0))) for x in (k, v))
@@ -325,7 +325,7 @@ class Hopfield(nn.Module):
         return self._split(mapped()(x))
 
     def _split(self, x: Array) -> Float[Array, "b n h d"]:
-        return x.reshape(*x.shape[:2], self.heads, -1)
+        return x.reshape(*x.shape[:2], self.heads, x.shape[2] // self.heads)
 
     def _associate(self, q: Array, k: Array, mask: association.Mask) -> Float[Array, "b h t s"]:
         beta = self._beta(q)
@@ -347,7 +347,7 @@ class Hopfield(nn.Module):
         return (stored if projection is None else projection).shape[-1]
 
     def _finish(self, read: Float[Array, "b t h e"]) -> Float[Array, "b t out"]:
-        out = read.reshape(*read.shape[:2], -1)
+        out = jax.lax.collapse(read, 2)
         out = self.out(out) if self.use_out else out
         return out if self.activation is None else self.activation(out)
 
@@ -360,7 +360,7 @@ class Hopfield(nn.Module):
                     f"`{role}` patterns must have the shape (batch, patterns, {depth}), got "
                     f"{x.shape}; depths are set by `input_size` and `{role}_size`"
                 )
-        if stored.shape[:2] != projection.shape[:2] or len(stored) not in (1, len(state)):
+        if stored.shape[:2] != projection.shape[:2] or stored.shape[0] not in (1, state.shape[0]):
             raise UsageError(
                 "`stored` and `projection` must have the same number of patterns, and the batch "
                 f"of `state` or 1; got {stored.shape}, {projection.shape} and {state.shape}"

@@ -13,7 +13,6 @@ Models with Linear State-Space Layers", 2021, https://arxiv.org/abs/2110.13985, 
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -24,12 +23,12 @@ from jaxtyping import Array, Float
 
 from zoo.errors import UsageError
 from zoo.layers import state_space
+from zoo.layers.activation import gelu
 from zoo.layers.discretization import generalized_bilinear
 from zoo.layers.fft_convolution import causal_convolution
 from zoo.layers.initializers import LECUN_UNIFORM, NORMAL, ZEROS, Initializer, constant
 from zoo.layers.transition import Transition, legs
 
-gelu = partial(jax.nn.gelu, approximate=False)
 AT_ONCE = 1 << 21  # numbers in the matrices A of the features whose kernels are made together
 
 
@@ -234,7 +233,7 @@ class LinearStateSpace(nn.Module):
         if self.use_bias:
             y = y + self.E.astype(y.dtype)[None, None]
         y = self.activation(y)
-        y = self.drop(y.reshape(*y.shape[:2], -1), deterministic=not train)
+        y = self.drop(jax.lax.collapse(y, 2), deterministic=not train)
         return self.output(y) if self.use_output else y
 
     def _precision(self) -> Any:

@@ -4,7 +4,6 @@ Xu & Wan 2024, https://arxiv.org/abs/2403.01123. Means over rows and over column
 shared convolution along the side, group norm and a sigmoid; their two answers multiply the map.
 """
 
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -12,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from zoo.layers.factory import Factory
 from zoo.layers.group_norm import GroupNorm
 from zoo.layers.initializers import LECUN_UNIFORM
 
@@ -53,7 +53,7 @@ class EfficientLocalAttention(nn.Module):
 
 
 # Section 3.4 of the paper: tiny, base, small and large.
-ela_t = partial(EfficientLocalAttention, kernel_size=5, norm_groups=32)
-ela_b = partial(EfficientLocalAttention, kernel_size=7)
-ela_s = partial(EfficientLocalAttention, kernel_size=5, group_width=8)
-ela_l = partial(EfficientLocalAttention, kernel_size=7, group_width=8)
+ela_t = Factory(EfficientLocalAttention, kernel_size=5, norm_groups=32)
+ela_b = Factory(EfficientLocalAttention, kernel_size=7)
+ela_s = Factory(EfficientLocalAttention, kernel_size=5, group_width=8)
+ela_l = Factory(EfficientLocalAttention, kernel_size=7, group_width=8)

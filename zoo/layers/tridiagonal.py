@@ -12,14 +12,23 @@ from jaxtyping import Array, Float
 Diagonal = Float[Array, " n"]
 
 
-@jax.custom_vjp
 def solve(
     lower: Diagonal, main: Diagonal, upper: Diagonal, right: Float[Array, "n k"]
 ) -> Float[Array, "n k"]:
-    r"""The x of \(l_i x_{i-1} + d_i x_i + u_i x_{i+1} = r_i\); l_0 and the last u must be 0.
+    r"""The x of \(l_i x_{i-1} + d_i x_i + u_i x_{i+1} = r_i\); l_0 and the last u must be 0."""
+    across = jnp.roll(upper, 1), main, jnp.roll(lower, -1)  # the transposed matrix
+    return jax.lax.custom_linear_solve(
+        lambda x: multiply(lower, main, upper, x),
+        right,
+        lambda _, right: _rotate_and_substitute(lower, main, upper, right),
+        lambda _, right: _rotate_and_substitute(*across, right),
+    )
 
-    Golub & Van Loan, "Matrix Computations", section 5.2.5: 14 n + 9 n k operations.
-    """
+
+def _rotate_and_substitute(
+    lower: Diagonal, main: Diagonal, upper: Diagonal, right: Float[Array, "n k"]
+) -> Float[Array, "n k"]:
+    """Golub & Van Loan, "Matrix Computations", section 5.2.5: 14 n + 9 n k operations."""
     below = lower[1:], main[1:], upper[1:], right[1:]
 
     def rotate(row: tuple, next_row: tuple) -> tuple[tuple, tuple]:
@@ -48,19 +57,3 @@ def multiply(
     """The right side that `solve` would bring back to x."""
     before, after = jnp.roll(x, 1, axis=0), jnp.roll(x, -1, axis=0)
     return lower[:, None] * before + main[:, None] * x + upper[:, None] * after
-
-
-def _forward(lower: Array, main: Array, upper: Array, right: Array) -> tuple[Array, tuple]:
-    x = solve(lower, main, upper, right)
-    return x, (lower, main, upper, x)
-
-
-def _backward(kept: tuple, gradient: Array) -> tuple[Array, Array, Array, Array]:
-    lower, main, upper, x = kept
-    right = solve(jnp.roll(upper, 1), main, jnp.roll(lower, -1), gradient)
-    along = lambda x: -(right * x).sum(axis=1)  # noqa: E731
-    before, after = (along(jnp.roll(x, shift, axis=0)) for shift in (1, -1))
-    return before.at[0].set(0), along(x), after.at[-1].set(0), right
-
-
-solve.defvjp(_forward, _backward)

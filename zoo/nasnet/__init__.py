@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from zoo.errors import UsageError
 from zoo.layers.conv import Conv
 from zoo.layers.drop_path import DropPath
+from zoo.layers.factory import Factory
 from zoo.layers.initializers import LECUN_UNIFORM, ZEROS
 from zoo.layers.norm import BatchNorm
 from zoo.layers.pool import avg_pool
@@ -246,7 +247,7 @@ class NASNet(nn.Module):
     drop_path: float = 0.0
     drop_rate: float = 0.0
     num_classes: int | None = 1000
-    norm: ModuleFactory = partial(BatchNorm, epsilon=1e-3)
+    norm: ModuleFactory = Factory(BatchNorm, epsilon=1e-3)
     remat: bool = False
     dtype: Any = jnp.float32
 
@@ -377,7 +378,7 @@ _Keras = partial(
     NASNet,
     border=0.0,
     smallest=32,
-    norm=partial(BatchNorm, epsilon=1e-3, momentum=0.9997, unbiased=False),
+    norm=Factory(BatchNorm, epsilon=1e-3, momentum=0.9997, unbiased=False),
 )
 nasnetalarge_keras = partial(_Keras, skip_reduction=True)
 nasnetamobile = partial(_Keras, cells=(4, 4, 4), filters=44, stem_width=32)

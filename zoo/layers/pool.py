@@ -17,9 +17,10 @@ def max_pool(
 
     With `ceil` a last window that begins inside the image but ends outside it counts too.
     """
-    sides = [(padding, padding + ceil * _missing(n, window, stride, padding)) for n in x.shape[1:3]]
-    x = jnp.pad(x, ((0, 0), *sides, (0, 0)), constant_values=-jnp.inf)
-    return window_max(x, window, stride)
+    rows, columns = (
+        (padding, padding + ceil * _missing(n, window, stride, padding)) for n in x.shape[1:3]
+    )
+    return window_max(x, window, stride, (rows, columns))
 
 
 def avg_pool(
@@ -31,8 +32,7 @@ def avg_pool(
     count_padding: bool = True,
 ) -> Float[Array, "b h2 w2 c"]:
     """Mean of each square window; `padding` zeros on every side count, or are left out of it."""
-    padded = jnp.pad(x, ((0, 0), *((padding, padding),) * 2, (0, 0)))
-    sums = window_sum(padded, window, stride)
+    sums = window_sum(x, window, stride, ((padding, padding),) * 2)
     if count_padding or not padding:
         return sums / window**2
     rows, columns = (_inside(n, window, stride, padding) for n in x.shape[1:3])

@@ -17,6 +17,7 @@ from zoo.layers.bilinear import Bilinear
 
 NHWC = ("NHWC", "HWIO", "NHWC")  # orders of the axes of maps, kernels and results
 Pads = tuple[tuple[int, int], tuple[int, int]]  # pixels above and below, left and right
+NO_PADS: Pads = ((0, 0), (0, 0))
 SHIFTED = 3  # windows up to this side are worth a copy for each of their pixels
 
 
@@ -31,32 +32,45 @@ def shifts(
             yield x[:, i:below:stride, j:right:stride]
 
 
-def window_max(x: Float[Array, "b h w c"], side: int, stride: int) -> Float[Array, "b h2 w2 c"]:
-    """Largest value of each square window inside the map; the first of equals has the gradient.
+def window_max(
+    x: Float[Array, "b h w c"], side: int, stride: int, pads: Pads = NO_PADS
+) -> Float[Array, "b h2 w2 c"]:
+    """Largest value of each square window; the first of equals has the gradient.
 
     The gradient of 3×3 at stride 2 takes a ninth of the time that XLA's takes on CPU.
     """
-    return _on_cpu(x, side, stride, _larger, -jnp.inf, jax.lax.max)
+    return _on_cpu(x, side, stride, pads, _larger, -jnp.inf, jax.lax.max)
 
 
-def window_sum(x: Float[Array, "b h w c"], side: int, stride: int) -> Float[Array, "b h2 w2 c"]:
-    """Sum of each square window inside the map; on CPU in a quarter of XLA's time."""
-    return _on_cpu(x, side, stride, jax.lax.add, 0.0, jax.lax.add)
+def window_sum(
+    x: Float[Array, "b h w c"], side: int, stride: int, pads: Pads = NO_PADS
+) -> Float[Array, "b h2 w2 c"]:
+    """Sum of each square window; on CPU in a quarter of XLA's time."""
+    return _on_cpu(x, side, stride, pads, jax.lax.add, 0.0, jax.lax.add)
 
 
-def _on_cpu(x: Array, side: int, stride: int, pairwise: Any, start: float, operation: Any) -> Array:
-    """A reduction over windows: by shifts on CPU, if they are small, else by XLA."""
+def _on_cpu(
+    x: Array, side: int, stride: int, pads: Pads, pairwise: Any, start: float, operation: Any
+) -> Array:
+    """A reduction over windows: by shifts on CPU, if they are small, else by XLA.
+
+    XLA's own takes the padding as part of the operation, which a TPU then never writes to memory.
+    """
     whole = partial(
         jax.lax.reduce_window,
         init_value=start,
         computation=operation,
         window_dimensions=(1, side, side, 1),
         window_strides=(1, stride, stride, 1),
-        padding="VALID",
+        padding=((0, 0), *pads, (0, 0)),
     )
     if side > SHIFTED:
         return whole(x)
-    shifted = lambda x: reduce(pairwise, shifts(x, (side, side), stride))  # noqa: E731
+
+    def shifted(x: Array) -> Array:
+        x = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=start)
+        return reduce(pairwise, shifts(x, (side, side), stride))
+
     return jax.lax.platform_dependent(x, cpu=shifted, default=whole)
 
 

@@ -52,16 +52,17 @@ def pool(
     """
     sizes, strides = (1, window, window, 1), (1, stride, stride, 1)
     pads = jax.lax.padtype_to_pads(x.shape, sizes, strides, "SAME")
+    around = (pads[1], pads[2])
+    if kind == "max" and (stride == 1 or border == -jnp.inf):
+        return window_max(x, window, stride, around)
     if kind == "max":
-        border = border if stride > 1 else -jnp.inf
         return window_max(jnp.pad(x, pads, constant_values=border), window, stride)
     if stride == 1:
         return avg_pool(x, window, 1, window // 2, count_padding=False)
-    sums = window_sum(jnp.pad(x, pads), window, stride)
+    sums = window_sum(x, window, stride, around)
     if count_padding:
         return sums / window**2
-    ones = jnp.pad(jnp.ones((1, *x.shape[1:3], 1), x.dtype), pads)
-    return sums / window_sum(ones, window, stride)
+    return sums / window_sum(jnp.ones((1, *x.shape[1:3], 1), x.dtype), window, stride, around)
 
 
 def separable(

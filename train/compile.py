@@ -9,10 +9,10 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from unittest import mock
 
 import flax.linen as nn
@@ -39,8 +39,16 @@ ALONE = {
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
 }
+NAMES = {"f": "float", "s": "int", "u": "uint"}  # of dtypes in the text of a program
 CHIPS_PER_HOST = 4
 EXAMPLES = "v5e:1x1, v5e:4x4, v6e:2x4, v5p:2x2x1, tpu7x:2x2x1"
+
+
+T = TypeVar("T")
+
+
+class TooLargeError(UsageError):
+    """A step does not fit into a device's memory."""
 
 
 class Compiled(NamedTuple):
@@ -48,23 +56,29 @@ class Compiled(NamedTuple):
 
     Attributes:
         program: the compiled step.
+        shape: of the batch over all devices.
         seconds: time that compilation took.
         arguments: bytes of state and batch.
         outputs: bytes of results that do not take the place of arguments.
         temporary: bytes of intermediate values at their peak.
         code: bytes of the program itself.
         flops: floating-point operations of a step.
+        traffic: bytes that operations read and write, as the compiler counts them.
         collectives: how many exchanges between devices, of each kind, the program holds.
+        exchanged: bytes of the results of these exchanges.
     """
 
     program: jax.stages.Compiled
+    shape: tuple[int, ...]
     seconds: float
     arguments: int
     outputs: int
     temporary: int
     code: int
     flops: float
+    traffic: float
     collectives: dict[str, int]
+    exchanged: int
 
     @property
     def memory(self) -> int:
@@ -133,7 +147,8 @@ def compile_step(
         average: as in `train.create_state`.
 
     Raises:
-        UsageError: the batch cannot be split, or the step does not fit into a device's memory.
+        UsageError: the batch cannot be split.
+        TooLargeError: the step does not fit into a device's memory.
     """
     mesh = mesh or data_mesh()
     check_divisible(shape[0], mesh.size)
@@ -156,7 +171,7 @@ def compile_step(
             program = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         raise too_large(error, shape[0] // mesh.size) from error
-    return _measured(program, time.perf_counter() - begun)
+    return _measured(program, tuple(shape), time.perf_counter() - begun)
 
 
 @contextmanager
@@ -170,22 +185,66 @@ def _uncached() -> Iterator[None]:
         jax.config.update("jax_enable_compilation_cache", before)
 
 
-def _measured(program: jax.stages.Compiled, seconds: float) -> Compiled:
+def _measured(program: jax.stages.Compiled, shape: tuple[int, ...], seconds: float) -> Compiled:
     memory: Any = program.memory_analysis()
     cost: Any = program.cost_analysis()
-    names = "|".join(COLLECTIVES)
-    # An asynchronous exchange is a pair, NAME-start and NAME-done.
-    found = re.findall(rf"\b({names})(?:-start)?\(", program.as_text() or "")
+    found = exchanges(program.as_text() or "")
     return Compiled(
         program=program,
+        shape=shape,
         seconds=seconds,
         arguments=memory.argument_size_in_bytes,
         outputs=memory.output_size_in_bytes - memory.alias_size_in_bytes,
         temporary=memory.temp_size_in_bytes,
         code=memory.generated_code_size_in_bytes,
         flops=float(cost.get("flops", 0.0)),
-        collectives=dict(Counter(found)),
+        traffic=float(cost.get("bytes accessed", 0.0)),
+        collectives=dict(Counter(kind for kind, _ in found)),
+        exchanged=sum(size for _, size in found),
     )
+
+
+def exchanges(program: str) -> list[tuple[str, int]]:
+    """Kind and bytes of the result of each exchange between devices in the text of a program."""
+    # An asynchronous one is a pair, NAME-start and NAME-done, of which the second has the result.
+    found = re.findall(rf"= (\S.*?) ({'|'.join(COLLECTIVES)})(?:-done)?\(", program)
+    return [(kind, _nbytes(result)) for result, kind in found]
+
+
+def _nbytes(shapes: str) -> int:
+    """Bytes of arrays as the text of a program writes them, such as (f32[8,3]{1,0}, bf16[])."""
+    dtypes = {"pred": "bool", "bf16": "bfloat16"}
+    return sum(
+        math.prod(int(n) for n in sides.split(",") if n)
+        * jnp.dtype(dtypes.get(name) or f"{NAMES[name[0]]}{name[1:]}").itemsize
+        for name, sides in re.findall(r"\b(pred|bf16|[fsu]\d+)\[([\d,]*)\]", shapes)
+    )
+
+
+def largest_batch(compiles: Callable[[int], T], first: int, devices: int) -> T:
+    """What is compiled for the largest batch that fits, to an eighth of it.
+
+    Args:
+        compiles: compiles a step on a batch of that size, or raises `TooLargeError`.
+        first: batch to begin with, over all devices; doubled until a step does not fit.
+        devices: by which every batch is divisible.
+
+    Raises:
+        TooLargeError: not even one example for each device fits.
+    """
+    fits, found, fails = 0, None, None
+    images = max(first // devices, 1)
+    while fails is None or fails - fits > max(fits // 8, 1):
+        try:
+            found = compiles(images * devices)
+            fits = images
+        except TooLargeError:
+            if images == 1:
+                raise
+            fails = images
+        images = 2 * fits if fails is None else (fits + fails) // 2
+    assert found is not None
+    return found
 
 
 def too_large(error: Exception, images: int) -> Exception:
@@ -194,7 +253,7 @@ def too_large(error: Exception, images: int) -> Exception:
         return error
     sizes = re.search(r"\((\S+)\) exceeds available HBM \((\S+)\)", str(error))
     what = f" of {sizes[2]}: its intermediate values alone take {sizes[1]}" if sizes else ""
-    return UsageError(
+    return TooLargeError(
         f"a step on {images} images per device does not fit into its memory{what}; take a smaller "
         "`batch_size`, more devices, or bfloat16 as `dtype`"
     )

@@ -1,6 +1,7 @@
 """Compiling without running: for the devices that are here, and for TPUs that are not."""
 
 import json
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +14,19 @@ from checkpoints import installation
 from jax_functional_zoo.__main__ import main
 from tests.zoo.tiny import tiny
 from train import compile as ahead
+from train.roofline import roofline_seconds
 from zoo.errors import UsageError
 
 ROWS = ("resnet18", "resnetv2_50x1_bit", "inception_v4", "nasnetamobile", "tnt_ti_patch16_224")
 ROWS += ("sret_t",)
 NANOS = ("lssl_nano", "hopfield_encoder_nano")
 WRAPPERS = ("jit", "pmap", "shard_map")
+
+
+def shapes_of(name):
+    model = zoo.create_model(name)
+    apply = partial(model.init, train=False)
+    return jax.eval_shape(apply, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
 
 
 def nbytes(tree):
@@ -52,6 +60,12 @@ def test_the_command_prints_what_a_device_needs(capsys):
     assert facts["batch"] == [8, 8, 8, 3]
     assert facts["devices"] == 8
     assert facts["memory"] > facts["state_and_batch"] > 0
+    assert facts["hbm_bytes_per_image"] == facts["traffic"]  # one image for each device
+    assert facts["flops_per_image"] == facts["flops"]
+    assert facts["intensity"] == pytest.approx(facts["flops"] / facts["traffic"])
+    assert facts["roofline_seconds"] is None
+    gradients = sum(x.size * 4 for x in jax.tree.leaves(shapes_of("resnet8")["params"]))
+    assert facts["collective_bytes"] >= gradients
     assert main([*arguments, "--ema"]) == 0
     out = capsys.readouterr().out
     assert "MiB" in out
@@ -65,6 +79,7 @@ def test_the_command_prints_what_a_device_needs(capsys):
         (["resnet8", "--image-size", "-1"], "`image_size` must be positive, got -1"),
         (["lssl_nano", "--image-size", "8"], "`image_size` is for images"),
         (["resnet9"], "no architecture 'resnet9'"),
+        (["resnet8", "--largest-batch"], "`largest_batch` needs the memory of a TPU"),
         (["resnet8", "--topology", "v5e"], "`topology` must be a kind of TPU and the shape"),
     ],
 )
@@ -78,6 +93,46 @@ def test_without_libtpu_there_is_a_command_that_installs_it(capsys, monkeypatch)
     monkeypatch.setattr(ahead, "find_spec", lambda name: None)
     assert main(["compile", "resnet8", "--topology", "v5e:2x2"]) == 2
     assert installation.command("tpu") in capsys.readouterr().err
+
+
+def test_the_roofline_is_the_longer_one_of_computing_and_moving():
+    assert roofline_seconds("TPU v5 lite", 197e12, 1.0) == pytest.approx(1.0)
+    assert roofline_seconds("TPU v5 lite", 1.0, 0.819e12) == pytest.approx(1.0)
+    assert roofline_seconds("cpu", 1.0, 1.0) is None
+
+
+def test_exchanges_are_read_from_the_text_of_a_program():
+    text = """
+      %a = (f32[64]{0:T(128)S(1)}, bf16[2,8]{1,0}) all-reduce(%x, %y), channel_id=2
+      %s = (f32[4]{0}, f32[32]{0}) all-gather-start(%z), channel_id=3
+      %d = f32[32]{0} all-gather-done(%s)
+      %f = f32[9]{0} fusion(%d), metadata={op_name="all-reduce(1)"}
+    """
+    assert ahead.exchanges(text) == [("all-reduce", 64 * 4 + 16 * 2), ("all-gather", 128)]
+
+
+@pytest.mark.parametrize(("first", "most"), [(8, 5000), (8, 1), (64, 37), (8192, 100)])
+def test_the_largest_batch_is_found_to_an_eighth(first, most):
+    tried = []
+
+    def compiles(images):
+        tried.append(images)
+        if images > most * 8:
+            raise ahead.TooLargeError("too large")
+        return images
+
+    found = ahead.largest_batch(compiles, first, 8)
+    assert found % 8 == 0
+    assert most * 8 * 8 / 9 - 8 <= found <= most * 8
+    assert len(tried) == len(set(tried)) < 20
+
+
+def test_not_even_one_example_is_an_error():
+    def compiles(images):
+        raise ahead.TooLargeError("too large")
+
+    with pytest.raises(ahead.TooLargeError):
+        ahead.largest_batch(compiles, 64, 8)
 
 
 def test_what_does_not_fit_is_said_in_words():
@@ -125,6 +180,16 @@ def test_sequences_and_memories_compile_for_tpus(name, slice_of_four):
     model = zoo.create_model(name, num_classes=info.num_classes)
     shape = (8, *info.input_shape)
     assert ahead.compile_step(model, optax.sgd(0.1), shape, mesh=slice_of_four).memory > 0
+
+
+@pytest.mark.tpu
+def test_each_norm_asks_the_other_devices_once_each_way(slice_of_four):
+    model = zoo.create_model("resnet8", num_classes=10, dtype=jnp.bfloat16)
+    norms = len(jax.tree.leaves(shapes_of("resnet8")["batch_stats"])) // 2
+    compiled = ahead.compile_step(model, optax.sgd(0.1), (64, 8, 8, 3), mesh=slice_of_four)
+    assert compiled.collectives["all-reduce"] <= 2 * norms + 1
+    seconds = roofline_seconds("TPU v5 lite", compiled.flops, compiled.traffic)
+    assert 0 < seconds < 1e-3
 
 
 @pytest.mark.tpu

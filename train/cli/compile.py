@@ -1,6 +1,7 @@
 """`zoo compile`."""
 
 import dataclasses
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import flax.linen as nn
@@ -11,11 +12,12 @@ from jax.sharding import Mesh
 import zoo
 from train.cli.arguments import parse
 from train.cli.output import emit_json
-from train.compile import Compiled, compile_step, tpu_mesh
+from train.compile import Compiled, compile_step, largest_batch, tpu_mesh
 from train.config import OptimizerConfig, Parallel
 from train.optimizer import make_optimizer
 from train.parallel import data_mesh
 from train.report import console, table
+from train.roofline import roofline_seconds
 from train.setup import SERIES_FAMILIES, fixed_size
 from zoo.errors import UsageError
 
@@ -37,6 +39,8 @@ class CompileArguments:
     """Kind and shape of a slice of TPUs, as in v5e:2x2; None is the devices of this machine."""
     batch_size: int = 256
     """Images per step, over all devices."""
+    largest_batch: bool = False
+    """Find the largest batch that fits, to an eighth; begins with `--batch-size`."""
     image_size: int | None = None
     """Side of the images in pixels; None is that of the architecture."""
     num_classes: int | None = None
@@ -50,8 +54,11 @@ class CompileArguments:
     parallel: Parallel = "jit"
     """How the step runs on several devices."""
     json: bool = False
-    """Print JSON, sizes in bytes: model, devices, device, batch, dtype, parallel, compile_seconds,
-    state_and_batch, outputs, intermediate, program, memory, flops, collectives."""
+    """Print JSON, sizes in bytes and those of one device: model, devices, device, batch, dtype,
+    parallel, compile_seconds, state_and_batch, outputs, intermediate, program, memory, flops,
+    traffic, hbm_bytes_per_image, temporary_bytes_per_image, flops_per_image, intensity (operations
+    per byte), roofline_seconds (null where a device's peaks are not known), collectives,
+    collective_bytes."""
 
 
 ARGUMENTS = CompileArguments
@@ -63,22 +70,34 @@ def command(argv: list[str]) -> None:
     for name in ("batch_size", "image_size", "num_classes"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise UsageError(f"`{name}` must be positive, got {value}")
-    shape = (arguments.batch_size, *_input_shape(arguments))
     mesh = tpu_mesh(arguments.topology) if arguments.topology else data_mesh()
-    rule = make_optimizer(OptimizerConfig(optimizer=arguments.optimizer), STEPS)
-    compiled = compile_step(
-        _model(arguments),
-        rule,
-        shape,
-        how=arguments.parallel,
-        mesh=mesh,
-        average=0.999 if arguments.ema else None,
-    )
-    facts = _facts(arguments, compiled, mesh, shape)
+    compiles = partial(_compiled, arguments, mesh)
+    if arguments.largest_batch:
+        if not arguments.topology:
+            raise UsageError(
+                "`largest_batch` needs the memory of a TPU: add a topology, as in --topology "
+                "v5e:2x2; on this machine's processors nothing is too large to be compiled"
+            )
+        compiled = largest_batch(compiles, arguments.batch_size, mesh.size)
+    else:
+        compiled = compiles(arguments.batch_size)
+    facts = _facts(arguments, compiled, mesh)
     if arguments.json:
         emit_json(facts)
     else:
         console().print(table(["", ""], [[n, _text(n, v)] for n, v in facts.items()]))
+
+
+def _compiled(arguments: CompileArguments, mesh: Mesh, images: int) -> Compiled:
+    rule = make_optimizer(OptimizerConfig(optimizer=arguments.optimizer), STEPS)
+    return compile_step(
+        _model(arguments),
+        rule,
+        (images, *_input_shape(arguments)),
+        how=arguments.parallel,
+        mesh=mesh,
+        average=0.999 if arguments.ema else None,
+    )
 
 
 def _input_shape(arguments: CompileArguments) -> tuple[int, ...]:
@@ -102,15 +121,15 @@ def _model(arguments: CompileArguments) -> nn.Module:
     return zoo.create_model(arguments.model, num_classes=classes, dtype=dtype, **size)
 
 
-def _facts(
-    arguments: CompileArguments, compiled: Compiled, mesh: Mesh, shape: tuple[int, ...]
-) -> dict[str, Any]:
+def _facts(arguments: CompileArguments, compiled: Compiled, mesh: Mesh) -> dict[str, Any]:
     """What is shown, sizes in bytes and of one device."""
+    kind = mesh.devices.flat[0].device_kind
+    images = compiled.shape[0] // mesh.size
     return {
         "model": arguments.model,
         "devices": mesh.size,
-        "device": mesh.devices.flat[0].device_kind,
-        "batch": list(shape),
+        "device": kind,
+        "batch": list(compiled.shape),
         "dtype": arguments.dtype,
         "parallel": arguments.parallel,
         "compile_seconds": compiled.seconds,
@@ -120,7 +139,14 @@ def _facts(
         "program": compiled.code,
         "memory": compiled.memory,
         "flops": compiled.flops,
+        "traffic": compiled.traffic,
+        "hbm_bytes_per_image": compiled.traffic / images,
+        "temporary_bytes_per_image": compiled.temporary / images,
+        "flops_per_image": compiled.flops / images,
+        "intensity": compiled.flops / max(compiled.traffic, 1.0),
+        "roofline_seconds": roofline_seconds(kind, compiled.flops, compiled.traffic),
         "collectives": compiled.collectives,
+        "collective_bytes": compiled.exchanged,
     }
 
 
@@ -131,10 +157,16 @@ def _text(name: str, value: Any) -> str:
             return "x".join(map(str, value))
         case "compile_seconds":
             return f"{value:.1f}"
-        case "state_and_batch" | "outputs" | "intermediate" | "program" | "memory":
+        case "state_and_batch" | "outputs" | "intermediate" | "program" | "memory" | "traffic":
             return f"{value / 2**20:,.1f} MiB"
-        case "flops":
-            return f"{value / 1e9:,.1f} GFLOP"
+        case "hbm_bytes_per_image" | "temporary_bytes_per_image" | "collective_bytes":
+            return f"{value / 2**20:,.2f} MiB"
+        case "flops" | "flops_per_image":
+            return f"{value / 1e9:,.2f} GFLOP"
+        case "intensity":
+            return f"{value:,.1f} operations a byte"
+        case "roofline_seconds":
+            return "unknown" if value is None else f"{value * 1000:,.2f} ms"
         case "collectives":
             return ", ".join(f"{count} {kind}" for kind, count in value.items()) or "none"
     return str(value)

@@ -75,12 +75,12 @@ def test_the_command_prints_what_a_device_needs(capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["resnet8", "--batch-size", "0"], "`batch_size` must be positive, got 0"),
-        (["resnet8", "--image-size", "-1"], "`image_size` must be positive, got -1"),
-        (["lssl_nano", "--image-size", "8"], "`image_size` is for images"),
+        (["resnet8", "--batch-size", "0"], "`--batch-size` must be positive, got 0"),
+        (["resnet8", "--image-size", "-1"], "`--image-size` must be positive, got -1"),
+        (["lssl_nano", "--image-size", "8"], "`--image-size` is for images"),
         (["resnet9"], "no architecture 'resnet9'"),
-        (["resnet8", "--largest-batch"], "`largest_batch` needs the memory of a TPU"),
-        (["resnet8", "--topology", "v5e"], "`topology` must be a kind of TPU and the shape"),
+        (["resnet8", "--largest-batch"], "`--largest-batch` needs the memory of a TPU"),
+        (["resnet8", "--topology", "v5e"], "`--topology` must be a kind of TPU and the shape"),
     ],
 )
 def test_what_cannot_be_compiled_is_a_sentence(arguments, words, capsys, monkeypatch):

@@ -32,7 +32,8 @@ def avg_pool(
     count_padding: bool = True,
 ) -> Float[Array, "b h2 w2 c"]:
     """Mean of each square window; `padding` zeros on every side count, or are left out of it."""
-    sums = window_sum(x, window, stride, ((padding, padding),) * 2)
+    pads = ((padding, padding), (padding, padding))
+    sums = window_sum(x, window, stride, pads)
     if count_padding or not padding:
         return sums / window**2
     rows, columns = (_inside(n, window, stride, padding) for n in x.shape[1:3])

@@ -111,13 +111,15 @@ def _architecture(path: Path, tensors: Mapping[str, Any]) -> str:
     if (path.parent / "config.json").is_file():
         raise UsageError(
             f"{str(path)!r} does not say which model it is for, and the config.json beside it may: "
-            f"give the folder, {str(path.parent)!r}, or `architecture=`."
+            f"give the folder, {str(path.parent)!r}, or `architecture`."
         )
     fits = recognise.fitting(tensors)
-    hint = f", as in `architecture={fits[0]!r}`" if fits else ""
+    example = fits[0] if fits else "resnet50"
     known = f" But {recognise.same_shapes(fits)}." if fits else ""
     raise UsageError(
-        f"{str(path)!r} does not say which model it is for; give `architecture=`{hint}.{known}"
+        f"{str(path)!r} does not say which model it is for; give `architecture`, as in "
+        f"{example!r}: `zoo convert {path.name} --model {example} --out DIRECTORY` makes a "
+        f"checkpoint of it that needs no more said.{known}"
     )
 
 

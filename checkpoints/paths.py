@@ -50,6 +50,18 @@ def path(place: str | os.PathLike[str]) -> Path | Any:
     return _remote(f"{scheme}://{rest.lstrip('/')}")
 
 
+def local(place: str | os.PathLike[str]) -> Path:
+    """A path of this machine; `~` and `~user` are expanded.
+
+    Raises:
+        UsageError: an address, or the home of nobody.
+    """
+    text = os.fspath(place)
+    if is_remote(text):
+        raise UsageError(f"{text!r} is an address, and a path of this machine is wanted.")
+    return _local(text)
+
+
 def size(path: Path | Any) -> int:
     """Bytes of a file."""
     return path.stat().st_size if isinstance(path, Path) else path.stat().length

@@ -14,13 +14,13 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
+from checkpoints import paths
 from checkpoints.pictures import opened, upright
 from zoo.errors import UsageError, closest, shown
 from zoo.fields import annotations, frozen, misfit
@@ -218,7 +218,7 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
     Raises:
         UsageError: no such file, not an image, or an image that is damaged or cut short.
     """
-    path = Path(path)
+    path = paths.local(path)
     if not path.is_file():
         raise UsageError(f"There is no image file {str(path)!r}.")
     try:

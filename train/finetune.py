@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import checkpoints
+from checkpoints.preprocess import SequencePreprocess
 from train import setup
 from train.config import Config
 from train.evaluation import evaluate
@@ -64,12 +65,14 @@ def evaluate_start(config: Config) -> dict[str, float | int]:
 def scratch_config(config: Config, directory: Path | Any) -> Config:
     """The same run from random weights, with a learning rate that suits them."""
     card = checkpoints.load(directory).card
+    is_series = isinstance(card.preprocess, SequencePreprocess)
     rate = max(config.optimization.learning_rate, SCRATCH_LEARNING_RATE)
     return dataclasses.replace(
         config,
         weights=None,
         model=card.architecture,
-        image_size=card.preprocess.image_size,
+        overrides=card.overrides,
+        image_size=None if is_series else card.preprocess.image_size,
         optimization=dataclasses.replace(config.optimization, learning_rate=rate),
         out=str(directory / "from_scratch"),
     )

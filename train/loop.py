@@ -14,7 +14,7 @@ import optax
 
 from checkpoints import store
 from train import config as configs
-from train import divergence, hosts, methods, peers, recorded, saved, setup, signals
+from train import divergence, hosts, methods, peers, recorded, saved, seen, setup, signals
 from train.augment import Augment
 from train.config import Config
 from train.data import Dataset, found, train_batches
@@ -119,6 +119,8 @@ def fit(
     for opened in training, evaluation:
         reporter.say(found(opened))
     start = hosts.together(lambda: setup.load_model(config, training))
+    if warning := seen.lost(training, start.card.preprocess):
+        reporter.say(warning)
     check_rates(config.optimization, start.variables["params"])
     data = hosts.together(lambda: Data(training, evaluation, recorded.facts(training, evaluation)))
     given = (objective, parameters)

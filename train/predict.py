@@ -12,6 +12,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from checkpoints.card import Card
+from checkpoints.paths import local
+from checkpoints.pictures import is_grey, opened
 from checkpoints.preprocess import Preprocess, open_image, to_channels
 from train.pictures import image_grid
 from zoo.errors import UsageError
@@ -27,10 +29,10 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
     Raises:
         UsageError: a path does not exist, or there is no image at all.
     """
-    paths, found = list(paths), []
-    if not paths:
+    named, found = list(paths), []
+    if not named:
         raise UsageError("give at least one image, or a folder of images")
-    for path in map(Path, paths):
+    for path in map(local, named):
         if path.is_dir():
             inside = (p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES)
             found += [p for p in inside if not p.name.startswith(".")]
@@ -39,7 +41,7 @@ def find_images(paths: Iterable[str | Path]) -> list[Path]:
         else:
             raise UsageError(f"no such image: {path}")
     if not found:
-        raise UsageError(f"no images ({', '.join(SUFFIXES)}) in {', '.join(map(str, paths))}")
+        raise UsageError(f"no images ({', '.join(SUFFIXES)}) in {', '.join(map(str, named))}")
     return found
 
 
@@ -67,6 +69,12 @@ def predict(
         batch = np.stack(chunk + chunk[:1] * (batch_size - len(chunk)))
         rows.append(np.asarray(_compiled(model)(variables, batch))[: len(chunk)])
     return np.concatenate(rows)
+
+
+def shape_of(path: Path) -> tuple[int, int, int]:
+    """Height, width and channels of a picture, 1 if it is grey and else 3; nothing is decoded."""
+    with opened(path) as image:
+        return image.height, image.width, 1 if is_grey(image) else 3
 
 
 def class_name(card: Card, index: int) -> str:

@@ -1,10 +1,14 @@
 """data.json: the classes and files that a run has been trained on and evaluated with.
 
-{"training": {"of": "pets:train", "examples": 84, "classes": {"beagle": "42 files, 5f0c...", ...}},
+{"training": {"of": "pets:train", "examples": 84, "classes": {"beagle": "42 files, 5f0c...", ...},
+              "contents": {"the first images of each class": "83d2..."}},
  "evaluation": ...}
 
-A data set that has `files`, pairs of a path and a label, is told by them; of any other the number
-of examples and the names of the classes are known.
+Of every data set the number of examples and the names of the classes are compared. Where it has
+`files`, pairs of a path and a label, so are the names and sizes of those of each class. Where it
+has `contents`, so are the digests that these give: of the first eight images of each class, of the
+arrays of a folder, of the files of a split of tensorflow-datasets. Of large files samples are read,
+see `train.data.digest`. Times of files do not count: a copy is the same data.
 """
 
 import hashlib
@@ -66,7 +70,9 @@ def _facts(data: Dataset) -> dict[str, Any]:
     classes: dict[str, str | None] = dict.fromkeys(data.class_names)
     if hasattr(source, "files"):
         classes |= _of_files(source)
-    return {"of": f"{data.name}:{data.split}", "examples": len(data), "classes": classes}
+    contents = getattr(source, "contents", dict)()
+    of = f"{data.name}:{data.split}"
+    return {"of": of, "examples": len(data), "classes": classes, "contents": contents}
 
 
 def _of_files(source: Any) -> dict[str, str]:
@@ -94,11 +100,24 @@ def _differences(part: str, there: dict[str, Any], now: Mapping[str, Any]) -> li
     for name in before:
         if name in after and before[name] != after[name]:
             lines.append(f"{part}: class {name!r} {_of_class(before[name], after[name])}")
+    was, now_is = there.get("contents", {}), here["contents"]  # earlier versions had none
+    lines += [
+        f"{part}: {_of_contents(name, was[name], now_is.get(name))}"
+        for name in was
+        if not lines and was[name] != now_is.get(name)
+    ]
     if not lines and list(before) != list(after):
         lines.append(f"{part}: the classes have another order")
     if not lines and there["examples"] != here["examples"]:
         lines.append(f"{part}: {there['examples']} examples there, {here['examples']} here")
     return lines
+
+
+def _of_contents(name: str, before: str, after: str | None) -> str:
+    if after is None:
+        return f"{name} cannot be found any more"
+    digests = len(before) == len(after) == 32
+    return f"{name}: other contents" if digests else f"{name} {before} there, {after} here"
 
 
 def _of_class(before: str | None, after: str | None) -> str:

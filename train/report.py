@@ -150,7 +150,8 @@ class Reporter:
         """One line of news."""
         if self.console:
             with self._until_the_terminal_closes():
-                self.console.print(printable(self._spelled(text)), highlight=False, markup=False)
+                text = printable(self._spelled(text))
+                self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def _until_the_terminal_closes(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ import checkpoints
 import zoo
 from checkpoints import surgery
 from checkpoints.card import Card
+from checkpoints.paths import local
 from checkpoints.preprocess import Preprocess, SequencePreprocess
 from train.augment import Augment
 from train.config import Config
@@ -68,12 +69,21 @@ def load_model(config: Config, data: Dataset) -> Start:
         return fresh_model(config, data)
     if config.genotype is not None:
         raise UsageError("`genotype` goes with `model`: pretrained `weights` have their own cells")
+    is_series = len(data[0]["input"].shape) == 2
+    if is_series:
+        _refuse_options_for_images(config, data)
     loaded = checkpoints.load(
         config.weights,
         class_names=data.class_names,
         image_size=config.image_size,
         key=init_key(config),
     )
+    if is_series != isinstance(loaded.preprocess, SequencePreprocess):
+        read, held = ("images", "series of numbers")[:: -1 if not is_series else 1]
+        raise UsageError(
+            f"`weights` {config.weights} read {read}, and {data.name} holds {held}; choose others, "
+            "or train a `model` from scratch"
+        )
     if config.model not in (None, loaded.card.architecture):
         raise UsageError(
             f"`weights` {config.weights} are of {loaded.card.architecture}, not of `model` "
@@ -158,11 +168,7 @@ def series_preprocess(config: Config, data: Dataset) -> SequencePreprocess:
     Raises:
         UsageError: options for images are set, or the network reads nothing but images.
     """
-    if config.image_size is not None or config.augment != Augment():
-        raise UsageError(
-            f"`image_size` and `augment` are for images, and {data.name} holds series of numbers; "
-            "leave them out"
-        )
+    _refuse_options_for_images(config, data)
     assert config.model is not None
     family = zoo.model_info(config.model).family
     if family not in SERIES_FAMILIES:
@@ -181,6 +187,19 @@ def series_preprocess(config: Config, data: Dataset) -> SequencePreprocess:
     )
 
 
+def _refuse_options_for_images(config: Config, data: Dataset) -> None:
+    plain = vars(Augment())
+    given = [name for name, value in vars(config.augment).items() if value != plain[name]]
+    if config.image_size is not None:
+        given = ["image_size", *given]
+    if given:
+        raise UsageError(
+            f"{', '.join(f'`{name}`' for name in given)} {'is' if len(given) == 1 else 'are'} for "
+            f"images, and {data.name} holds series of numbers; leave {_THEM[len(given) == 1]} out"
+        )
+
+
+_THEM = {True: "it", False: "them"}
 SERIES_FAMILIES = ("lssl", "hopfield")
 SOME = 1024  # series from which length, mean and spread are taken
 
@@ -231,7 +250,7 @@ def _genotype(model: nn.Module, config: Config) -> dict[str, Any]:
             f"`genotype` is for networks of cells such as nasnet_nano, and `model` {config.model} "
             "is none; leave it out"
         )
-    value = _read_json("genotype", Path(config.genotype))
+    value = _read_json("genotype", local(config.genotype))
     return {"genotype": genotype_to_json(genotype_from_json(value))}
 
 

@@ -39,9 +39,7 @@ def test_a_torch_file_equals_the_safetensors_file(golden, tmp_path):
 
 def test_a_file_whose_name_says_nothing(tmp_path):
     save_file({"w": np.ones(2)}, tmp_path / "x.safetensors")
-    with pytest.raises(
-        UsageError, match="does not say which model it is for; give `architecture=`"
-    ):
+    with pytest.raises(UsageError, match="does not say which model it is for; give `architecture`"):
         checkpoints.load(tmp_path / "x.safetensors")
     assert recognise.named_in("wide_resnet50_2-95faca4d.pth") == "wide_resnet50_2"
 

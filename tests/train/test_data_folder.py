@@ -185,7 +185,7 @@ def break_files(pets):
 
 def test_a_broken_file_is_named(pets):
     (pets / "beagle" / "3.png").write_bytes(b"this is not a PNG file")
-    with pytest.raises(UsageError, match=r"beagle/3\.png' cannot be read .*--skip-broken"):
+    with pytest.raises(UsageError, match=r"beagle/3\.png' cannot be read .*`skip_broken`"):
         load_dataset(pets, "all")
 
 
@@ -225,7 +225,7 @@ def test_unusable_folders_are_refused(tmp_path, pets):
     refused(tmp_path / "single", "one class only, 'only'")
     refused(pets, r"no split 'trian'; it has 'train', 'test', 'all', slices", "trian")
     refused(pets, r"no split 'train\[:x\]'", "train[:x]")
-    refused(pets, r"split 'train\[:0\]' of folder .* holds no images", "train[:0]")
+    refused(pets, r"split 'train\[:0\]' of folder .* holds no examples", "train[:0]")
 
 
 def test_only_folders_with_images_are_classes(pets):

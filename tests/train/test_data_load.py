@@ -163,6 +163,16 @@ def test_requests_that_cannot_be_met(data_dir, name, split, message):
         load_dataset(name, split, data_dir=data_dir)
 
 
+def test_the_version_of_an_embedded_data_set_may_be_named(tmp_path):
+    data = load_dataset("zoo_tables/wine:1.0.0", "train+validation[:50%]", data_dir=tmp_path)
+    assert len(data) == 106 + 18
+    with pytest.raises(UsageError, match=r"there is zoo_digits:1\.0\.0$"):
+        load_dataset("zoo_digits:2.0.0")
+    words = "there is zoo_tables/breast_cancer:1.0.0, zoo_tables/wine:1.0.0"
+    with pytest.raises(UsageError, match=words):
+        load_dataset("zoo_tables/beer:1.0.0", data_dir=tmp_path)
+
+
 def test_a_known_data_set_that_is_not_prepared(data_dir):
     with pytest.raises(UsageError) as caught:
         load_dataset("oxford_iiit_pet", data_dir=data_dir)

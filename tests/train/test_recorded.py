@@ -3,12 +3,14 @@
 import dataclasses
 import shutil
 
+import numpy as np
 import pytest
 
 import train
 import zoo
 from train import config as configs
 from train import recorded
+from train.data import digest
 
 
 @pytest.fixture
@@ -84,12 +86,71 @@ def test_data_sets_without_files_are_told_by_their_numbers(tmp_path):
         "of": "zoo_digits:validation",
         "examples": 360,
         "classes": dict.fromkeys("0123456789"),
+        "contents": {"version": "1.0.0"},
     }
     recorded.record(tmp_path, now)
     recorded.check(tmp_path, now)
     fewer = recorded.facts(digits, train.few_shot(digits, 2, 0))
     with pytest.raises(zoo.UsageError, match="evaluation: 360 examples there, 20 here"):
         recorded.check(tmp_path, fewer)
+
+
+def test_other_contents_under_the_same_names_and_sizes_are_refused(begun):
+    _, folder = begun
+    path = min((folder / "one").iterdir())
+    body = bytearray(path.read_bytes())
+    body[-5] ^= 1  # of the last chunk's sum, which no decoder asks for
+    path.write_bytes(body)
+    words = "training: the first images of each class: other contents"
+    with pytest.raises(zoo.UsageError, match=words):
+        recorded.check(folder.parent / "run", facts(folder))
+
+
+def replaced(path, value, index=0):
+    array = np.load(path)
+    array[index] = value
+    np.save(path, array)
+
+
+ARRAYS = {
+    "one number": (lambda home: replaced(home / "train/inputs.npy", 7.0, (3, 2, 1)), "inputs"),
+    "one class": (lambda home: replaced(home / "train/targets.npy", 1, 3), "targets"),
+}
+
+
+@pytest.mark.parametrize(("change", "name"), ARRAYS.values(), ids=ARRAYS)
+def test_changed_arrays_are_refused(tmp_path, change, name):
+    for split in ("train", "test"):
+        (tmp_path / "a" / split).mkdir(parents=True)
+        np.save(tmp_path / "a" / split / "inputs.npy", np.zeros((6, 3, 2), np.float32))
+        np.save(tmp_path / "a" / split / "targets.npy", np.array([0, 1, 0, 0, 1, 1]))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+
+    def found(place):
+        return recorded.facts(*(train.load_dataset(tmp_path / place, s) for s in ("train", "test")))
+
+    recorded.record(tmp_path, found("a"))
+    recorded.check(tmp_path, found("b"))  # a copy is the same data
+    change(tmp_path / "b")
+    words = f"since it began:\n  training: train/{name}.npy: other contents\n"
+    with pytest.raises(zoo.UsageError, match=words):
+        recorded.check(tmp_path, found("b"))
+
+
+def test_large_files_are_sampled_from_end_to_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(digest, "WHOLE", 1000)
+    monkeypatch.setattr(digest, "BLOCK", 100)
+    monkeypatch.setattr(digest, "BLOCKS", 4)
+    path = tmp_path / "a"
+    body = np.arange(5000, dtype=np.uint8)
+    path.write_bytes(body.tobytes())
+    whole = digest.digest([path])
+    seen = []
+    for i in range(0, 5000, 50):
+        path.write_bytes(np.where(np.arange(5000) == i, 255 - body, body).astype(np.uint8))
+        if digest.digest([path]) != whole:
+            seen.append(i)
+    assert seen == [0, 50, 1650, 1700, 3300, 3350, 4900, 4950]
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"training": 3}'])

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -190,12 +191,55 @@ def test_a_published_recipe_runs(name, small, folder, words, tmp_path):
 def test_images_options_and_networks_are_refused_for_series(folder):
     config = train.Config(model="lssl_nano", dataset=folder("a", (6, 2)), steps=1, batch_size=8)
     for options, words in (
-        ({"image_size": 8}, "`image_size` and `augment` are for images"),
+        ({"image_size": 8}, "`image_size` is for images"),
         ({"model": "resnet8"}, "reads images"),
         ({"per_class": 1}, "`per_class` is for data sets of classes"),
     ):
         with pytest.raises(zoo.UsageError, match=words):
             train.fit(dataclasses.replace(config, **options))
+
+
+def test_pretrained_series_are_compared_with_scratch_and_take_no_options_for_images(tmp_path):
+    wine = {"dataset": "zoo_tables/wine", "steps": 1, "batch_size": 8}
+    fields = {"overrides": {"dropout": 0.25}}
+    first = train.Config(model="hopfield_lookup_nano", out=str(tmp_path / "a"), **wine, **fields)
+    train.fit(first)
+    config = train.Config(weights=str(tmp_path / "a"), out=str(tmp_path / "b"), **wine)
+    scratch = train.finetune(config, compare_scratch=True)
+    assert scratch.scratch["count"] == 36
+    card = checkpoints.load(tmp_path / "b" / "from_scratch").card
+    assert (card.architecture, card.overrides) == ("hopfield_lookup_nano", {"dropout": 0.25})
+    for change, words in (
+        ({"image_size": 9}, "`image_size` is for images, and zoo_tables/wine holds series"),
+        ({"augment": train.Augment(rotate=9.0, flip=True)}, "`rotate`, `flip` are for images"),
+        ({"weights": "resnet8.digits"}, "read images, and zoo_tables/wine holds series of numbers"),
+        ({"dataset": "zoo_digits"}, "read series of numbers, and zoo_digits holds images"),
+    ):
+        with pytest.raises(zoo.UsageError, match=words):
+            train.fit(dataclasses.replace(config, out=str(tmp_path / "c"), **change))
+
+
+def test_splits_of_arrays_are_added_and_cut(folder):
+    home = Path(folder("a", (6, 2), ["calm", "wild"]))
+    (home / "test").rename(home / "val")
+    whole, part = (
+        train.load_dataset(home, s) for s in ("train+validation", "train[-1:] + val[50%:]")
+    )
+    assert (len(whole), len(part)) == (11, 2)
+    rows = [np.load(home / split / "inputs.npy") for split in ("train", "val")]
+    np.testing.assert_array_equal([x["input"] for x in whole], np.concatenate(rows))
+    assert [x["label"] for x in whole] == [i % 2 for i in (*range(8), *range(3))]
+    np.testing.assert_array_equal([x["input"] for x in part], [rows[0][-1], rows[1][2]])
+    for split, words in (
+        ("train[:0]", "holds no examples"),
+        ("train[:101%]", "at most 100%, got 101%"),
+        ("train+best", r"no split 'best'; it has 'train', 'val', slices"),
+    ):
+        with pytest.raises(zoo.UsageError, match=words):
+            train.load_dataset(home, split)
+    np.save(home / "val/inputs.npy", np.zeros((3, 6, 5), np.float32))
+    with pytest.raises(zoo.UsageError, match=r"as many channels, got {'train': 2, 'val': 5}"):
+        train.load_dataset(home, "train+val")
 
 
 def test_parameters_learn_at_rates_of_their_own():

@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 import checkpoints
+from checkpoints import paths
 from train.cli.arguments import parse
 from train.report import console
 from zoo.errors import UsageError, printable
@@ -47,17 +48,18 @@ def command(argv: list[str]) -> None:
         raise UsageError("give either `--to FILE.safetensors` or `--out DIRECTORY`")
     if arguments.target is not None and arguments.to is None:
         raise UsageError("`--target` says whose names `--to` writes; `--out` writes our own")
-    if arguments.to is not None:
-        _check_file(Path(arguments.to))
+    to = None if arguments.to is None else paths.local(arguments.to)
+    if to is not None:
+        _check_file(to)
     loaded = checkpoints.load(
         arguments.weights,
         architecture=arguments.model,
         preprocess_like=arguments.preprocess_like,
     )
-    if arguments.out is not None:
-        written = checkpoints.save(arguments.out, loaded.variables, loaded.card)
+    if to is not None:
+        written = _export(loaded, to, arguments.target)
     else:
-        written = _export(loaded, Path(str(arguments.to)), arguments.target)
+        written = checkpoints.save(str(arguments.out), loaded.variables, loaded.card)
     console().print(printable(f"written: {written}"), soft_wrap=True)
 
 

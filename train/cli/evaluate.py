@@ -3,6 +3,7 @@
 import dataclasses
 
 import checkpoints
+from train import seen
 from train.cli.arguments import parse
 from train.cli.output import emit_json
 from train.data import evaluation_split, found, load_dataset
@@ -50,7 +51,9 @@ def command(argv: list[str]) -> None:
     data = load_dataset(
         dataset, split, data_dir=arguments.data_dir, skip_broken=arguments.skip_broken
     )
-    console(stderr=True).print(printable(found(data)))
+    warning = seen.lost(data, loaded.preprocess)
+    for line in filter(None, (found(data), warning)):
+        console(stderr=True).print(printable(line), soft_wrap=True)
     data = paired(data, loaded.card, arguments.weights)
     metrics = evaluate(
         loaded.model,

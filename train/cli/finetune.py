@@ -21,7 +21,7 @@ class FinetuneArguments:
 
         zoo finetune
         zoo finetune --weights resnet50.a1_in1k --dataset path/to/folder --flip
-        zoo finetune --weights resnet8.digits --dataset path/to/folder --per-class 5
+        zoo finetune --weights resnet18.a1_in1k --dataset path/to/folder --per-class 5
     """
 
     config: Config = FINETUNE

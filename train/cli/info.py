@@ -1,7 +1,6 @@
 """`zoo info`."""
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -42,7 +41,7 @@ ARGUMENTS = show_info
 
 def _facts(name: str) -> dict[str, Any]:
     import checkpoints
-    from checkpoints import origins, store
+    from checkpoints import origins, paths, store
 
     if name in CATALOGUE:
         return zoo.model_info(name)._asdict() | {"weights": checkpoints.list_weights(f"{name}.*")}
@@ -51,7 +50,7 @@ def _facts(name: str) -> dict[str, Any]:
         return _readable(checkpoints.weights_info(name))
     if (directory := origins.local_directory(name)) is not None:
         return _readable(store.read_card(directory))
-    if Path(name).exists():
+    if not paths.is_remote(name) and paths.path(name).exists():
         return _readable(checkpoints.load(name).card)
     raise UsageError(f"no architecture or weights {name!r}{closest(name, [*CATALOGUE, *weights])}")
 

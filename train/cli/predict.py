@@ -7,10 +7,20 @@ from typing import Annotated
 import tyro
 
 import checkpoints
+from checkpoints import paths
+from train import seen
 from train.cli.arguments import parse
 from train.cli.output import emit_json
 from train.data.folder import decoded_bytes
-from train.predict import check_picture, class_name, draw_grid, find_images, predict, top_k
+from train.predict import (
+    check_picture,
+    class_name,
+    draw_grid,
+    find_images,
+    predict,
+    shape_of,
+    top_k,
+)
 from train.report import console, print_table
 from zoo.errors import UsageError, printable
 
@@ -52,12 +62,16 @@ def command(argv: list[str]) -> None:
     files = find_images(arguments.images)
     if arguments.skip_broken:
         files = _readable(files)
-    if arguments.save:
-        check_picture(Path(arguments.save), len(files))
+    save = paths.local(arguments.save) if arguments.save else None
+    if save:
+        check_picture(save, len(files))
     loaded = checkpoints.load(arguments.weights)
     probabilities = predict(loaded.model, loaded.variables, files, preprocess=loaded.preprocess)
-    if arguments.save:
-        draw_grid(files, probabilities, loaded.card, Path(arguments.save))
+    shapes = [shape_of(file) for file in files[: seen.SOME]]
+    if warning := seen.lost_of(shapes, loaded.preprocess, str(files[0].parent)):
+        console(stderr=True).print(printable(warning), soft_wrap=True)
+    if save:
+        draw_grid(files, probabilities, loaded.card, save)
     rows = [
         [(class_name(loaded.card, i), float(row[i])) for i in top_k(row, arguments.top)]
         for row in probabilities
@@ -75,8 +89,8 @@ def command(argv: list[str]) -> None:
     ]
     columns = ["image", *(f"{i + 1}." for i in range(len(rows[0])))]
     print_table(columns, cells)
-    if arguments.save:
-        console().print(printable(f"drawn: {arguments.save}"), soft_wrap=True)
+    if save:
+        console().print(printable(f"drawn: {save}"), soft_wrap=True)
     return None
 
 

@@ -10,41 +10,60 @@ two axes are series of one step with a channel for each column.
 """
 
 import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from train.data.dataset import Example, Source
-from train.data.folder import SLICE, SPLITS, bound
+from train.data.digest import digest
+from train.data.slices import SPLITS, pieces
 from zoo.errors import UsageError
 
 INPUTS, TARGETS, CLASSES = "inputs.npy", "targets.npy", "classes.txt"
 
 
+class Arrays(NamedTuple):
+    """Examples that lie in one pair of files."""
+
+    folder: pathlib.Path
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
 class ArraySplit(Source):
-    """One split of a folder of arrays, or a slice of it."""
+    """One split of a folder of arrays, a slice of it, or several on end."""
 
     def __init__(
-        self,
-        name: str,
-        split: str,
-        class_names: tuple[str, ...],
-        inputs: np.ndarray,
-        targets: np.ndarray,
+        self, name: str, split: str, class_names: tuple[str, ...], pieces: Sequence[Arrays]
     ):
-        is_class = np.issubdtype(targets.dtype, np.integer)
+        is_class = all(np.issubdtype(piece.targets.dtype, np.integer) for piece in pieces)
         task = "classes" if is_class else "numbers"
         super().__init__(name=name, split=split, class_names=class_names, task=task)
-        self._inputs, self._targets = inputs, targets
+        self._pieces = tuple(pieces)
+        self._ends = np.cumsum([len(piece.targets) for piece in pieces])
 
     def __len__(self) -> int:
-        return len(self._targets)
+        return int(self._ends[-1])
 
     def label(self, index: int) -> int | float:
-        return self._targets[index].item()
+        piece, i = self._place(index)
+        return piece.targets[i].item()
 
     def read(self, index: int) -> Example:
-        values = np.asarray(self._inputs[index], np.float32)
+        piece, i = self._place(index)
+        values = np.asarray(piece.inputs[i], np.float32)
         return {"input": np.atleast_2d(values), "label": self.label(index)}
+
+    def contents(self) -> dict[str, str]:
+        files = {piece.folder / name for piece in self._pieces for name in (INPUTS, TARGETS)}
+        return {f"{path.parent.name}/{path.name}": digest([path]) for path in sorted(files)}
+
+    def _place(self, index: int) -> tuple[Arrays, int]:
+        """The arrays with an example, and its row there."""
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        piece = self._pieces[number]
+        return piece, index - int(self._ends[number]) + len(piece.targets)
 
 
 def parts(root: pathlib.Path) -> list[str]:
@@ -53,32 +72,40 @@ def parts(root: pathlib.Path) -> list[str]:
 
 
 def load(root: pathlib.Path, split: str) -> ArraySplit:
-    """Opens a split, or a slice of one such as `train[:10%]`.
+    """Opens a split, a slice of one such as `train[:10%]`, or several, `train+validation`.
 
     Raises:
         UsageError: there is no such split, or its arrays do not fit together.
     """
-    match = SLICE.fullmatch(split)
-    name = match["split"] if match else split
-    if match is None or name not in parts(root):
-        raise UsageError(
-            f"folder '{root}' has no split {split!r}; it has "
-            f"{', '.join(map(repr, parts(root)))}, and slices of them such as 'train[:10%]'"
-        )
-    inputs, targets = read(root / name / INPUTS), read(root / name / TARGETS)
+
+    def length(name: str) -> int:
+        return len(_arrays(root / name).targets)
+
+    found = pieces(split, parts(root), length, f"folder '{root}'")
+    there = {name: _arrays(root / name) for name, _ in found}
+    if len({arrays.inputs.shape[-1] for arrays in there.values()}) > 1:
+        channels = {name: arrays.inputs.shape[-1] for name, arrays in there.items()}
+        raise UsageError(f"splits of '{root}' must have as many channels, got {channels}")
+    cut = [
+        Arrays(folder, inputs[part], targets[part])
+        for (folder, inputs, targets), part in ((there[name], part) for name, part in found)
+    ]
+    return ArraySplit(str(root), split, class_names(root), cut)
+
+
+def _arrays(folder: pathlib.Path) -> Arrays:
+    inputs, targets = read(folder / INPUTS), read(folder / TARGETS)
     if targets.ndim == 2 and inputs.shape[:1] == targets.shape[:1]:
         raise UsageError(
-            f"'{root / name / TARGETS}' has {targets.shape[1]} targets for each example, and one "
+            f"'{folder / TARGETS}' has {targets.shape[1]} targets for each example, and one "
             "class, or one number, is wanted: multi-hot labels are not supported"
         )
     if inputs.ndim not in (2, 3) or targets.shape != inputs.shape[:1]:
         raise UsageError(
-            f"'{root / name}' must hold inputs of shape (examples, length, channels) or (examples, "
+            f"'{folder}' must hold inputs of shape (examples, length, channels) or (examples, "
             f"columns) and one target each, got {inputs.shape} and {targets.shape}"
         )
-    names = class_names(root)
-    part = slice(*(bound(match[end], len(targets)) for end in ("start", "stop")))
-    return ArraySplit(str(root), split, names, inputs[part], targets[part])
+    return Arrays(folder, inputs, targets)
 
 
 def read(path: pathlib.Path) -> np.ndarray:

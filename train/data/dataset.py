@@ -91,6 +91,10 @@ class Source(abc.ABC):
     def label(self, index: int) -> int | float:
         """Returns the label of one example without decoding its image."""
 
+    def contents(self) -> dict[str, str]:
+        """What it is read from: a digest for each part, by which a change of that part is known."""
+        return {}
+
     @abc.abstractmethod
     def read(self, index: int) -> Example:
         """Reads and decodes one example; `0 <= index < len(self)`."""

@@ -13,21 +13,21 @@ import concurrent.futures
 import hashlib
 import os
 import pathlib
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from checkpoints.pictures import opened
+from checkpoints.pictures import is_grey, opened
 from checkpoints.preprocess import open_image, to_channels
 from train.data.dataset import Example, Source, pixels
+from train.data.digest import digest
+from train.data.slices import SPLITS, pieces
 from zoo.errors import UsageError
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff"})
-SPLITS = ("train", "validation", "val", "valid", "test")
 TEST_SHARE = 0.2
+SAMPLED, MOST_SAMPLED = 8, 2048  # files of a class, and of all, that are read for a digest
 SHOWN = 5  # names in an error message
-SLICE = re.compile(r"(?P<split>\w+)(\[(?P<start>-?\d+%?)?:(?P<stop>-?\d+%?)?\])?")
 
 Labelled = tuple[pathlib.Path, int]
 Parts = dict[str, list[Labelled]]
@@ -63,11 +63,19 @@ class ImageFolder(Source):
     def label(self, index: int) -> int:
         return self.files[index][1]
 
+    def contents(self) -> dict[str, str]:
+        """Of the first files of each class; names and sizes of all are known beside this."""
+        some, seen = [], Counter[int]()
+        for path, label in sorted(self.files):
+            seen[label] += 1
+            if seen[label] <= SAMPLED and len(some) < MOST_SAMPLED:
+                some.append(path)
+        return {"the first images of each class": digest(some)}
+
     def read(self, index: int) -> Example:
         path, label = self.files[index]
         image = open_image(path)
-        grey = image.mode[0] in "1LI"  # bilevel, 8 bits, 16 or 32 bits, each perhaps with alpha
-        return {"input": pixels(to_channels(image, 1 if grey else 3)), "label": label}
+        return {"input": pixels(to_channels(image, 1 if is_grey(image) else 3)), "label": label}
 
 
 def load(root: pathlib.Path, split: str, *, skip_broken: bool = False) -> ImageFolder:
@@ -265,28 +273,8 @@ def cut(files: Sequence[Labelled]) -> Parts:
 
 def select(root: pathlib.Path, parts: Parts, split: str) -> list[Labelled]:
     """The files of a split, of a slice such as `train[:10%]`, or of several, `train+validation`."""
-    return [file for part in split.split("+") for file in _select(root, parts, part.strip())]
-
-
-def _select(root: pathlib.Path, parts: Parts, split: str) -> list[Labelled]:
-    match = SLICE.fullmatch(split)
-    name = match["split"] if match else split
-    if name == "validation":
-        name = next((n for n in ("validation", "val", "valid") if n in parts), name)
-    if match is None or name not in parts:
-        raise UsageError(
-            f"folder '{root}' has no split {split!r}; it has {', '.join(map(repr, parts))}, slices "
-            "of them such as 'train[:10%]', and sums such as 'train+test'"
-        )
-    files = parts[name]
-    return files[bound(match["start"], len(files)) : bound(match["stop"], len(files))]
-
-
-def bound(text: str | None, length: int) -> int | None:
-    """A bound of a slice, a number of images or a share of them."""
-    if text is None or not text.endswith("%"):
-        return None if text is None else int(text)
-    return round(int(text[:-1]) / 100 * length)
+    found = pieces(split, [*parts], lambda name: len(parts[name]), f"folder '{root}'")
+    return [file for name, part in found for file in parts[name][part]]
 
 
 def decoded_bytes(path: pathlib.Path) -> int | None:

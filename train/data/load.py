@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 
 from train.data.dataset import Dataset, label
 from zoo.errors import UsageError
@@ -25,7 +26,7 @@ def load_dataset(
             of tensorflow-datasets, prepared as ArrayRecord. `zoo_digits`, `zoo_rendered_digits`,
             `zoo_digit_bags` and `zoo_tables` prepare themselves. A folder that exists goes before a
             data set of the same name, except those.
-        split: a split, or a slice of it such as "train[:10%]".
+        split: a split, a slice of it such as "train[:10%]", or a sum, "train+validation[50%:]".
         data_dir: where tensorflow-datasets keeps its files; None is its own default.
         skip_broken: leave out files of a folder that are not readable images, and count them in
             `skipped`, instead of raising.
@@ -77,7 +78,7 @@ def evaluation_split(name: str | os.PathLike, data_dir: str | os.PathLike | None
 
 def is_folder(name: str | os.PathLike) -> bool:
     """Whether `name` means a folder: it exists, or it is written as a path is."""
-    if isinstance(name, str) and name.partition("/")[0] in EMBEDDED:
+    if isinstance(name, str) and re.split("[/:]", name)[0] in EMBEDDED:
         return False
     written = not isinstance(name, str) or name.startswith((".", "/", "~")) or "://" in name
     return written or pathlib.Path(name).exists()

@@ -5,6 +5,7 @@ beforehand, which may need TensorFlow and a download; the error says with which 
 """
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -25,6 +26,7 @@ from checkpoints.pictures import opened, upright
 from checkpoints.preprocess import to_channels
 from train.data import mirror
 from train.data.dataset import Example, Source, pixels
+from train.data.digest import digest
 from train.data.digit_bags import ZooDigitBags
 from train.data.digits import ZooDigits
 from train.data.rendered_digits import ZooRenderedDigits
@@ -49,6 +51,7 @@ class TfdsSplit(Source):
         shape = features[self._keys.image].shape
         self._channels = 1 if shape[-1] == 1 else 3
         sizes = (len(self._records), *shape)
+        self.contents = functools.partial(contents, builder, split)
         super().__init__(
             name=name,
             split=split,
@@ -92,6 +95,7 @@ class TfdsSeries(Source):
         self._is_class = type(target) is tfds.features.ClassLabel
         names = target.names if self._is_class else ("value",)
         task = "classes" if self._is_class else "numbers"
+        self.contents = functools.partial(contents, builder, split)
         super().__init__(name=name, split=split, class_names=names, task=task)
 
     def __len__(self) -> int:
@@ -107,6 +111,21 @@ class TfdsSeries(Source):
         if values.ndim == 1:
             values = values[None] if self._is_table else values[:, None]
         return {"input": values, "label": self.label(index)}
+
+
+def contents(builder: tfds.core.DatasetBuilder, split: str) -> dict[str, str]:
+    """The version, and a digest of the files of a split.
+
+    Embedded data sets follow from their version; their bytes may be others where another Pillow has
+    written them, and the pixels are the same.
+    """
+    version = {"version": str(builder.version)}
+    if builder.name in EMBEDDED:
+        return version
+    words = re.findall(r"\w+", split)
+    names = [name for name in builder.info.splits if name in words]
+    files = [pathlib.Path(f) for n in names for f in sorted(builder.info.splits[n].filepaths)]
+    return version | {"files": digest(files)}
 
 
 class Keys(NamedTuple):
@@ -205,13 +224,13 @@ def find_builder(name: str, data_dir: str | os.PathLike | None = None) -> tfds.c
         UsageError: there is no such data set, or it is not prepared, or not as ArrayRecord. Where
             a command mends it, the message holds that command.
     """
-    stem, _, config = name.partition("/")
+    stem, _, config = name.partition(":")[0].partition("/")
     if data_dir is not None:
-        data_dir = os.fspath(mirror.local(data_dir, re.split("[/:]", name)[0]))
+        data_dir = os.fspath(mirror.local(data_dir, stem))
     if stem in EMBEDDED and config in ("", *EMBEDDED[stem].builder_configs):
         prepare_embedded(EMBEDDED[stem](data_dir=data_dir, config=config or None))
     for folder in list_data_dirs(data_dir):
-        require_known_features(pathlib.Path(folder).expanduser() / stem.partition(":")[0])
+        require_known_features(pathlib.Path(folder).expanduser() / stem)
     try:
         builder = builder_from_files(name, data_dir=data_dir)
     except (DatasetNotFoundError, ValueError):
@@ -309,8 +328,9 @@ def why_missing(name: str, data_dir: str | None) -> str:
     """What to tell somebody whose data set was not found."""
     stem = re.split("[/:]", name)[0]
     if stem in EMBEDDED:
-        configs = ", ".join(f"{stem}/{config}" for config in EMBEDDED[stem].builder_configs)
-        return f"unknown data set {name!r}; there is {configs or stem}"
+        configs = [f"{stem}/{config}" for config in EMBEDDED[stem].builder_configs] or [stem]
+        there = ", ".join(f"{config}:{EMBEDDED[stem].VERSION}" for config in configs)
+        return f"unknown data set {name!r}; there is {there}"
     known = tfds.list_builders(with_community_datasets=False)
     if stem in known:
         place = f", data_dir={data_dir!r}" if data_dir else ""

@@ -64,8 +64,3 @@ def upright(image: Image.Image) -> Image.Image:
     image.load()
     turn = UPRIGHT.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)
-
-
-def is_grey(image: Image.Image) -> bool:
-    """Whether a picture has no colours: bilevel, 8, 16 or 32 bits, each perhaps with alpha."""
-    return image.mode[0] in "1LI"

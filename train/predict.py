@@ -13,7 +13,6 @@ from PIL import Image
 
 from checkpoints.card import Card
 from checkpoints.paths import local
-from checkpoints.pictures import is_grey, opened
 from checkpoints.preprocess import Preprocess, open_image, to_channels
 from train.pictures import image_grid
 from zoo.errors import UsageError
@@ -69,12 +68,6 @@ def predict(
         batch = np.stack(chunk + chunk[:1] * (batch_size - len(chunk)))
         rows.append(np.asarray(_compiled(model)(variables, batch))[: len(chunk)])
     return np.concatenate(rows)
-
-
-def shape_of(path: Path) -> tuple[int, int, int]:
-    """Height, width and channels of a picture, 1 if it is grey and else 3; nothing is decoded."""
-    with opened(path) as image:
-        return image.height, image.width, 1 if is_grey(image) else 3
 
 
 def class_name(card: Card, index: int) -> str:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import UInt8
 
 from checkpoints.preprocess import Preprocess, SequencePreprocess
 from train.data import Dataset
 
 SOME = 16  # pictures that are looked at
+NOISE = 32  # of 255: how far channels of a grey picture lie apart after a lossy compression
 LITTLE = 64  # pixels of a side, from which on a photograph can still be told
 
 
@@ -16,22 +18,24 @@ def lost(data: Dataset, preprocess: Preprocess) -> str | None:
     if isinstance(preprocess, SequencePreprocess):
         return None
     some = np.linspace(0, len(data) - 1, min(len(data), SOME)).astype(int)
-    return lost_of([data[i]["input"].shape for i in some.tolist()], preprocess, data.name)
+    return lost_of([data[i]["input"] for i in some.tolist()], preprocess, data.name)
 
 
-def lost_of(shapes: Sequence[tuple[int, ...]], preprocess: Preprocess, name: str) -> str | None:
+def lost_of(
+    pictures: Sequence[UInt8[np.ndarray, "..."]], preprocess: Preprocess, name: str
+) -> str | None:
     """A warning if much of some pictures is lost: their colours, or all but a few pixels.
 
     Args:
-        shapes: heights, widths and channels.
+        pictures: a few of them; those whose channels are all the same have no colours to lose.
         preprocess: what belongs to the weights.
         name: of the pictures, begins the line.
 
     Returns:
         A line, or None if nothing is lost that a person would miss.
     """
-    height, width = (int(np.median([shape[axis] for shape in shapes])) for axis in (0, 1))
-    colour = any(shape[-1] == 3 for shape in shapes)
+    height, width = (int(np.median([p.shape[axis] for p in pictures])) for axis in (0, 1))
+    colour = any(np.ptp(picture, axis=-1).max() > NOISE for picture in pictures)
     side, greyed = preprocess.image_size, colour and preprocess.channels == 1
     tiny = side < LITTLE and 2 * side <= min(height, width)
     if not greyed and not tiny:

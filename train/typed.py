@@ -32,7 +32,7 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
         _require(value in inner, kind, value, where)
     elif origin is dict:
         _require(isinstance(value, dict), kind, value, where)
-        read = {k: from_json(inner[1], v, f"{where}: `{k}`") for k, v in value.items()}
+        read = {k: from_json(inner[1], v, f"{where}: {k!r}") for k, v in value.items()}
     elif origin is tuple:
         _require(isinstance(value, list), kind, value, where)
         read = tuple(from_json(inner[0], v, where) for v in value)
@@ -48,8 +48,8 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
     _require(isinstance(value, dict), kind, value, where)
     kinds = typing.get_type_hints(kind)
     for name in value.keys() - kinds.keys():
-        raise UsageError(f"{where}: there is no `{name}`{closest(name, kinds)}")
-    return kind(**{n: from_json(kinds[n], v, f"{where}: `{n}`") for n, v in value.items()})
+        raise UsageError(f"{where}: there is no {name!r}{closest(name, kinds)}")
+    return kind(**{n: from_json(kinds[n], v, f"{where}: {n!r}") for n, v in value.items()})
 
 
 def _require(met: bool, kind: Any, value: Any, where: str) -> None:

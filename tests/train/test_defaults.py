@@ -101,13 +101,13 @@ def test_finetuning_goes_on_without_other_options(started, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"stepps": 3}, "there is no `stepps`; did you mean 'steps'"),
-        ({"steps": "3"}, "`steps` must be int, got '3'"),
-        ({"batch_size": 8.5}, "`batch_size` must be int, got 8.5"),
-        ({"parallel": "vmap"}, "`parallel` must be Literal"),
-        ({"optimization": {"rates": {"head": "fast"}}}, "`rates`: `head` must be float"),
-        ({"augment": [1]}, "`augment` must be Augment"),
-        ({"batch_size": -1}, "`batch_size` must be positive"),
+        ({"stepps": 3}, "there is no 'stepps'; did you mean 'steps'"),
+        ({"steps": "3"}, "'steps' must be int, got '3'"),
+        ({"batch_size": 8.5}, "'batch_size' must be int, got 8.5"),
+        ({"parallel": "vmap"}, "'parallel' must be Literal"),
+        ({"optimization": {"rates": {"head": "fast"}}}, "'rates': 'head' must be float"),
+        ({"augment": [1]}, "'augment' must be Augment"),
+        ({"batch_size": -1}, "`--batch-size` must be positive"),
     ],
 )
 def test_a_config_that_is_none_is_refused_with_the_place(run, change, words, capsys):
@@ -131,6 +131,6 @@ def test_what_cannot_be_found_is_named(tmp_path, capsys):
     assert main(["train", "--config", str(tmp_path / "none.json")]) == 2
     assert "no config can be read from" in capsys.readouterr().err
     assert main(["train", "--resume", "--out", str(tmp_path / "none")]) == 2
-    assert "no run to resume was read from `out`" in capsys.readouterr().err
+    assert "no run to resume was read from `--out`" in capsys.readouterr().err
     assert main(["train", "--config", "a", "--recipe", "b"]) == 2
-    assert "give `recipe` or `config`, not both" in capsys.readouterr().err
+    assert "give `--recipe` or `--config`, not both" in capsys.readouterr().err

@@ -4,10 +4,12 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
 
 import checkpoints
 from checkpoints import paths
+from checkpoints.preprocess import open_image, to_channels
 from train import seen
 from train.cli.arguments import parse
 from train.cli.output import emit_json
@@ -18,7 +20,6 @@ from train.predict import (
     draw_grid,
     find_images,
     predict,
-    shape_of,
     top_k,
 )
 from train.report import console, print_table
@@ -67,8 +68,8 @@ def command(argv: list[str]) -> None:
         check_picture(save, len(files))
     loaded = checkpoints.load(arguments.weights)
     probabilities = predict(loaded.model, loaded.variables, files, preprocess=loaded.preprocess)
-    shapes = [shape_of(file) for file in files[: seen.SOME]]
-    if warning := seen.lost_of(shapes, loaded.preprocess, str(files[0].parent)):
+    some = [np.asarray(to_channels(open_image(file), 3)) for file in files[: seen.SOME]]
+    if warning := seen.lost_of(some, loaded.preprocess, str(files[0].parent)):
         console(stderr=True).print(printable(warning), soft_wrap=True)
     if save:
         draw_grid(files, probabilities, loaded.card, save)

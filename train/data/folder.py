@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from checkpoints.pictures import is_grey, opened
+from checkpoints.pictures import opened
 from checkpoints.preprocess import open_image, to_channels
 from train.data.dataset import Example, Source, pixels
 from train.data.digest import digest
@@ -75,7 +75,8 @@ class ImageFolder(Source):
     def read(self, index: int) -> Example:
         path, label = self.files[index]
         image = open_image(path)
-        return {"input": pixels(to_channels(image, 1 if is_grey(image) else 3)), "label": label}
+        grey = image.mode[0] in "1LI"  # bilevel, 8 bits, 16 or 32 bits, each perhaps with alpha
+        return {"input": pixels(to_channels(image, 1 if grey else 3)), "label": label}
 
 
 def load(root: pathlib.Path, split: str, *, skip_broken: bool = False) -> ImageFolder:

@@ -371,11 +371,29 @@ class HopfieldMIL(nn.Module):
         pooled = self.features(bags, padding_mask=padding_mask, train=train)["pooled"]
         return pooled if self.num_classes is None else self.head(pooled)
 
-    @nn.compact
     def features(
         self, bags: Float[Array, "b ..."], *, padding_mask: BoolMask | None = None, train: bool
     ) -> dict[str, Array]:
         """The embedded "instances", (b, n, d), and "pooled", (b, d)."""
+        x, padding, pool = self._embedded(bags, padding_mask)
+        pooled = pool(x, padding_mask=padding, train=train)
+        return {"instances": x, "pooled": self.readout(pooled)}
+
+    def associations(
+        self, bags: Float[Array, "b ..."], *, padding_mask: BoolMask | None = None
+    ) -> Float[Array, "b h q n"]:
+        """The attention over a bag's instances: of each head, for each pooled vector, sum 1.
+
+        Padding has none, and so has a bag without any instance. Arguments as those of a call.
+        """
+        x, padding, pool = self._embedded(bags, padding_mask)
+        return pool.associations(x, padding_mask=padding)
+
+    @nn.compact
+    def _embedded(
+        self, bags: Float[Array, "b ..."], padding_mask: BoolMask | None
+    ) -> tuple[Float[Array, "b n d"], BoolMask | None, HopfieldPooling]:
+        """The embedded instances, which of them are padding, and what pools them."""
         x, padding = self.instances(bags)
         masks = [mask for mask in (padding, padding_mask) if mask is not None]
         padding = functools.reduce(jnp.logical_or, masks) if masks else None
@@ -392,10 +410,7 @@ class HopfieldMIL(nn.Module):
             dtype=self.dtype,
             parent=None,
         )
-        pooled = HopfieldPooling(association, self.quantity, name="pool")(
-            x, padding_mask=padding, train=train
-        )
-        return {"instances": x, "pooled": self.readout(pooled)}
+        return x, padding, HopfieldPooling(association, self.quantity, name="pool")
 
 
 class HopfieldLookup(nn.Module):

@@ -16,7 +16,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jax.core import Tracer
+from jaxtyping import Array, Float, Int
 
 from zoo.errors import UsageError
 from zoo.layers.initializers import LECUN_UNIFORM, ZEROS, Initializer
@@ -25,12 +26,26 @@ from zoo.layers.norm import LayerNorm
 from zoo.layers.transition import Transition, legs
 
 ModuleFactory = Callable[..., Any]
-POOLS: dict[str, Callable[[Array], Array]] = {  # of a sequence (b, l, h)
+Lengths = Int[Array, " n"] | Int[np.ndarray, " n"]
+POOLS: dict[str, Callable[[Array], Array]] = {  # of sequences (b, l, h)
     "mean": lambda x: x.mean(axis=1),
     "sum": lambda x: x.sum(axis=1),
     "first": lambda x: x[:, 0],
     "last": lambda x: x[:, -1],
 }
+POOLS_TO_LENGTH: dict[str, Callable[[Array, Array], Array]] = {  # of as many steps of each
+    "mean": lambda x, lengths: (_total(x, lengths) / lengths[:, None]).astype(x.dtype),
+    "sum": lambda x, lengths: _total(x, lengths).astype(x.dtype),
+    "first": lambda x, lengths: x[:, 0],
+    "last": lambda x, lengths: jnp.take_along_axis(x, lengths[:, None, None] - 1, axis=1)[:, 0],
+}
+
+
+def _total(x: Float[Array, "b l h"], lengths: Lengths) -> Float[Array, "b h"]:
+    """Sums over as many steps of each sequence, in at least float32."""
+    there = jnp.arange(x.shape[1])[None] < lengths[:, None]
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    return jnp.where(there[..., None], x, 0).sum(axis=1, dtype=wide)
 
 
 class Block(nn.Module):
@@ -81,13 +96,13 @@ class Stream(NamedTuple):
 
     Attributes:
         states: that of every block.
-        summary: what is pooled so far: a sum over time, or one step.
+        summary: what is pooled so far: a sum over time, or one step, in at least float32.
         steps: how many there were.
     """
 
     states: tuple[Float[Array, "b h n"], ...]
     summary: Float[Array, "b h"]
-    steps: Float[Array, ""]
+    steps: Int[Array, ""]
 
 
 class LSSL(nn.Module):
@@ -174,18 +189,35 @@ class LSSL(nn.Module):
             dtype=self.dtype,
         )
 
-    def __call__(self, images: Float[Array, "b *space c"], *, train: bool) -> Float[Array, "b out"]:
-        """Maps sequences (b, l, c), or images (b, h, w, c), to logits or pooled features."""
-        return self._read_out(self.features(images, train=train)["pooled"])
+    def __call__(
+        self, images: Float[Array, "b *space c"], *, lengths: Lengths | None = None, train: bool
+    ) -> Float[Array, "b out"]:
+        """Maps sequences (b, l, c), or images (b, h, w, c), to logits or pooled features.
 
-    def features(self, images: Float[Array, "b *space c"], *, train: bool) -> dict[str, Array]:
+        Args:
+            images: the sequences or images.
+            lengths: steps of each sequence, from 1 to l, where shorter ones are filled up at their
+                end: what is there does not matter. None if all are equally long.
+            train: applies dropout.
+
+        Raises:
+            UsageError: shapes do not fit, or sequences with lengths are to be permuted.
+        """
+        return self._read_out(self.features(images, lengths=lengths, train=train)["pooled"])
+
+    def features(
+        self, images: Float[Array, "b *space c"], *, lengths: Lengths | None = None, train: bool
+    ) -> dict[str, Array]:
         """The sequence after the encoder and each block, (b, l, h), and "pooled", (b, h)."""
         x = self.encoder(self.sequence(images).astype(self.dtype))
         stages = {"stem": x}
         for i, block in enumerate(self.blocks):
             stages[f"block{i}"] = x = block(x, train)
         x = self._normalized(x)
-        return stages | {"pooled": POOLS[self.pool](x)}
+        if lengths is None:
+            return stages | {"pooled": POOLS[self.pool](x)}
+        lengths = self._checked(lengths, x)
+        return stages | {"pooled": POOLS_TO_LENGTH[self.pool](x, lengths)}
 
     def sequence(self, images: Float[Array, "b *space c"]) -> Float[Array, "b l c"]:
         """Images as sequences of pixels, in the order in which the network reads them."""
@@ -206,7 +238,8 @@ class LSSL(nn.Module):
     def begin(self, batch: int) -> Stream:
         """Before the first step."""
         states = tuple(block.initial_state(batch) for block in self.blocks)
-        return Stream(states, jnp.zeros((batch, self.width), self.dtype), jnp.zeros(()))
+        wide = jnp.promote_types(self.dtype, jnp.float32)
+        return Stream(states, jnp.zeros((batch, self.width), wide), jnp.zeros((), jnp.int32))
 
     def step(
         self, systems: tuple[System, ...], stream: Stream, u: Float[Array, "b c"]
@@ -220,6 +253,7 @@ class LSSL(nn.Module):
             after, x = block.step(system, before, x)
             states.append(after)
         x, steps = self._normalized(x), stream.steps + 1
+        x = x.astype(stream.summary.dtype)
         summaries = {
             "mean": stream.summary + x,
             "sum": stream.summary + x,
@@ -227,8 +261,30 @@ class LSSL(nn.Module):
             "last": x,
         }
         summary = summaries[self.pool]
-        pooled = summary / steps.astype(x.dtype) if self.pool == "mean" else summary
-        return Stream(tuple(states), summary, steps), self._read_out(pooled)
+        pooled = summary / steps if self.pool == "mean" else summary
+        return Stream(tuple(states), summary, steps), self._read_out(pooled.astype(self.dtype))
+
+    def _checked(self, lengths: Lengths, x: Float[Array, "b l h"]) -> Array:
+        batch, length = x.shape[:2]
+        if lengths.shape != (batch,):
+            raise UsageError(
+                f"`lengths` must be one number for each of {batch} sequences, got the shape "
+                f"{lengths.shape}."
+            )
+        if self.permutation_seed is not None:
+            raise UsageError(
+                "`lengths` are of sequences in their own order: a permutation would move what they "
+                "are filled up with; leave them out, or build the network with "
+                "`permutation_seed=None`."
+            )
+        if not isinstance(lengths, Tracer):
+            outside = np.flatnonzero((np.asarray(lengths) < 1) | (np.asarray(lengths) > length))
+            if outside.size:
+                raise UsageError(
+                    f"`lengths` must be from 1 to {length}, the steps of the longest sequence, got "
+                    f"{int(lengths[outside[0]])} for sequence {outside[0]}."
+                )
+        return jnp.asarray(lengths)
 
     def _normalized(self, x: Array) -> Array:
         return self.final_norm(x) if self.prenorm else x

@@ -280,3 +280,27 @@ def test_a_bag_is_a_set(key):
     np.testing.assert_allclose(
         model.apply(variables, bags[:, ::-1], train=False), logits, rtol=1e-4, atol=1e-4
     )
+
+
+def test_a_bag_shows_the_attention_that_pools_it(key):
+    sheets = jax.random.normal(key, (2, 16, 16, 1)).at[0, :8, :8].set(0)  # a blank one
+    model = zoo.create_model("hopfield_mil_nano", widths=(8,), hidden_size=4, quantity=2)
+    variables = moved(zoo.init_variables(model, key, sheets), key)
+    missing = jnp.zeros((2, 4), bool).at[1, 3].set(True)
+    attention = model.apply(variables, sheets, padding_mask=missing, method="associations")
+    assert attention.shape == (2, 4, 2, 4)  # sheets, heads, pooled vectors, squares
+    np.testing.assert_allclose(attention.sum(axis=-1), 1, rtol=1e-5)
+    assert attention[0, :, :, 0].max() == attention[1, :, :, 3].max() == 0
+
+    features = partial(model.apply, variables, padding_mask=missing, train=False, method="features")
+    pyramid, pool = features(sheets), variables["params"]["pool"]["hopfield"]
+    x = pyramid["instances"]
+    norm = pool["norm_projection"]
+    x = x - x.mean(axis=-1, keepdims=True)
+    x = x / jnp.sqrt(jnp.square(x).mean(axis=-1, keepdims=True) + 1e-5)
+    x = x * norm["scale"][None, None] + norm["bias"][None, None]
+    values = (x @ pool["value"]["kernel"] + pool["value"]["bias"][None, None]).reshape(2, 4, 4, -1)
+    read = jnp.einsum("bhqn,bnhe->bqhe", attention, values).reshape(2, 2, -1)
+    read = read @ pool["out"]["kernel"] + pool["out"]["bias"][None, None]
+    expected = jax.nn.relu(read.reshape(2, -1))
+    np.testing.assert_allclose(pyramid["pooled"], expected, rtol=1e-4, atol=1e-5)

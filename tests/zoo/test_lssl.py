@@ -219,6 +219,64 @@ def test_states_and_steps_that_do_not_fit_are_a_sentence(method, state, u, key):
 
 
 def test_sizes_without_a_system_are_refused():
-    for build in (hippo.chebyshev, hippo.fourier):
-        with pytest.raises(zoo.UsageError, match="must be even"):
-            build(3)
+    with pytest.raises(zoo.UsageError, match="must be even"):
+        hippo.chebyshev(3)
+
+
+POOLS = ("mean", "sum", "first", "last")
+
+
+@pytest.mark.parametrize(
+    "pool", [POOLS[0], *(pytest.param(p, marks=pytest.mark.slow) for p in POOLS[1:])]
+)
+def test_padded_series_are_pooled_as_if_they_were_not(pool, key):
+    model = LSSL(width=4, state_size=4, depth=1, num_classes=3, pool=pool)
+    u, lengths = jax.random.normal(key, (2, 6, 2)), np.array([6, 4])
+    u = u.at[1, 4:].set(100.0)  # what lies behind the end
+    variables = zoo.init_variables(model, key, u)
+    forward = jax.jit(partial(model.apply, train=False))
+    whole = forward(variables, u, lengths=lengths)
+    for found, series, length in zip(whole, u, lengths, strict=True):
+        alone = forward(variables, series[None, :length])
+        np.testing.assert_allclose(found, alone[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "lengths", "words"),
+    [
+        ({}, [4, 4], r"one number for each of 3 sequences, got the shape \(2,\)"),
+        ({}, [4, 0, 4], "from 1 to 5, .* got 0 for sequence 1"),
+        ({}, [4, 4, 6], "got 6 for sequence 2"),
+        ({"permutation_seed": 0}, [4, 4, 4], "a permutation would move"),
+    ],
+)
+def test_lengths_that_do_not_fit_are_a_sentence(fields, lengths, words, key):
+    model, u = LSSL(width=2, state_size=2, depth=1, **fields), jnp.zeros((3, 5, 1))
+    variables = zoo.init_variables(model, key, u)
+    with pytest.raises(zoo.UsageError, match=words):
+        model.apply(variables, u, lengths=np.array(lengths), train=False)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_a_long_stream_of_few_bits_stays_with_the_convolution(dtype, key):
+    model = LSSL(width=4, state_size=4, depth=1, num_classes=3, dtype=dtype)
+    u = jax.random.normal(key, (2, 784, 3))
+    variables = zoo.init_variables(model, key, u)
+
+    @jax.jit
+    def stream(variables, u):
+        systems = model.apply(variables, method="systems")
+        step = lambda s, u: model.apply(variables, systems, s, u, method="step")  # noqa: E731
+        begin = model.apply(variables, len(u), method="begin")
+        return jax.lax.scan(step, begin, u.swapaxes(0, 1))[1][-1]
+
+    expected = jax.jit(partial(model.apply, train=False))(variables, u)
+    assert np.abs(stream(variables, u) - expected).max() <= 0.02 * np.abs(expected).max()
+
+
+def test_an_odd_fourier_system_is_the_next_even_one_without_its_last_sine():
+    for build in (hippo.fourier, hippo.fourier_diagonal):
+        for size in (1, 3, 7):
+            (a, b), (a_even, b_even) = build(size), build(size + 1)
+            np.testing.assert_array_equal(a, a_even[:-1, :-1])
+            np.testing.assert_array_equal(b, b_even[:-1])

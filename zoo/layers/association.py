@@ -75,7 +75,7 @@ class Mask(NamedTuple):
 
 
 def merge_masks(
-    padding: Array | None, association: Array | None, sizes: tuple[int, int, int, int]
+    padding: Array | None, association: Array | None, sizes: tuple[Any, int, int, int]
 ) -> Mask:
     """One mask from all shapes in which masks come.
 
@@ -83,7 +83,7 @@ def merge_masks(
         padding: (b, s), True for stored patterns that are not there.
         association: (t, s), (b * h, t, s) with index `b * heads + h`, or (b, h, t, s) whose first
             two axes may be 1. True forbids; numbers are added to the scores, and -inf forbids.
-        sizes: b, h, t and s.
+        sizes: b, which may be symbolic, h, t and s.
 
     Raises:
         UsageError: a mask has another shape or dtype.
@@ -270,7 +270,7 @@ def _finite(x: Array) -> Array:
     return jnp.where(x == -jnp.inf, 0, x)
 
 
-def _four_axes(mask: Array, sizes: tuple[int, int, int, int]) -> Array:
+def _four_axes(mask: Array, sizes: tuple[Any, int, int, int]) -> Array:
     batch, heads, states, stored = sizes
     if mask.dtype != jnp.bool_ and not jnp.issubdtype(mask.dtype, jnp.floating):
         raise UsageError(f"`association_mask` must be boolean or floating, got {mask.dtype}")

@@ -117,29 +117,20 @@ def fourier(size: int) -> System:
     .. math:: A = \pi R - B B^\top,\quad R_{2j+1,2j} = j = -R_{2j,2j+1},\quad
               B = (1, 0, \sqrt2, 0, \sqrt2, 0, \dots)
 
-    Raises:
-        UsageError: the size is odd.
+    An odd size is that system without its last sine.
     """
     rotation, ends = _rotation(size)
     return math.pi * rotation - np.outer(ends, ends), ends
 
 
 def fourier_diagonal(size: int) -> System:
-    r"""Fourier modes that all decay alike: \(A = 2 \pi R - I / 2\), B as `fourier`'s.
-
-    Raises:
-        UsageError: the size is odd.
-    """
+    r"""Fourier modes that all decay alike: \(A = 2 \pi R - I / 2\), R and B as `fourier`'s."""
     rotation, ends = _rotation(size)
     return 2 * math.pi * rotation - 0.5 * np.eye(size), ends
 
 
 def _rotation(size: int) -> System:
     """Frequencies 0, 1, ... as 2×2 blocks on the diagonal, and the value of each mode at zero."""
-    if size % 2:
-        raise UsageError(
-            f"`size` of a Fourier system must be even, a sine and a cosine each, got {size}."
-        )
     frequencies = np.zeros(size - 1)
     frequencies[::2] = np.arange(size // 2)
     ends = np.zeros(size)

@@ -81,6 +81,7 @@ def _apply(x: Array, y: Array, forms: Bilinear, options: Any, mapped: Mapped) ->
     return function(x, y)
 
 
+@functools.lru_cache(maxsize=4096)
 def _type(x: Any, y: Any, **params: Any) -> Any:
     return jax.make_jaxpr(partial(_compiled, **params))(x, y).out_avals[0]
 

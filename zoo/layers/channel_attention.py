@@ -4,6 +4,7 @@ Every module here is made as `cls(dtype=...)` and maps a feature map to one of t
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -31,19 +32,24 @@ class SqueezeExcite(nn.Module):
 
     Attributes:
         ratio: hidden channels for each channel; they are rounded to a multiple of 8.
+        hidden: how many hidden channels, instead of `ratio`.
+        activation: of the hidden channels.
         dtype: dtype of the computation.
     """
 
     ratio: float = 1 / 16
+    hidden: int | None = None
+    activation: Callable[[Array], Array] = nn.relu
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         channels = x.shape[-1]
-        hidden = max(8, int(channels * self.ratio + 4) // 8 * 8)
+        hidden = self.hidden or max(8, int(channels * self.ratio + 4) // 8 * 8)
         y = x.mean(axis=(1, 2), keepdims=True)
         y = Conv(hidden, (1, 1), use_bias=True, dtype=self.dtype, name="squeeze")(y)
-        y = Conv(channels, (1, 1), use_bias=True, dtype=self.dtype, name="excite")(nn.relu(y))
+        y = self.activation(y)
+        y = Conv(channels, (1, 1), use_bias=True, dtype=self.dtype, name="excite")(y)
         return x * nn.sigmoid(y)
 
 

@@ -41,7 +41,8 @@ class Card:
         source: where the weights come from; None if unknown. `{"kind": "hub", "repo", "revision",
             "file", "sha256"}`; `{"kind": "url", "url", "sha256"}`, with "sha256_prefix" or "md5"
             where the publisher states those; `{"kind": "manual", "url", "how", "sha256"}` for what
-            only a person can download; `{"kind": "file"}`; `{"kind": "shipped"}`; `{"kind":
+            only a person can download; `{"kind": "wheel", "package", "file", "sha256"}` for what
+            an installed package holds; `{"kind": "file"}`; `{"kind": "shipped"}`; `{"kind":
             "run"}`. Of weights that were downloaded, "sha256" and the hub's "commit" are those
             that were seen.
         format: library whose tensor names the source file uses, such as "timm"; None for ours.

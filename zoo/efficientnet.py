@@ -63,7 +63,7 @@ STEM, TOP = 32, 1280  # channels before the first stage and after the last
 
 
 def silu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The input times its sigmoid, "swish"; as a plain function, so that a network can be pickled."""
+    """The input times its sigmoid ("swish"); a plain function, which can be pickled."""
     return nn.silu(x)
 
 

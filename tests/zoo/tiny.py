@@ -8,6 +8,7 @@ from functools import partial
 
 import zoo
 from zoo.catalogue import CATALOGUE
+from zoo.efficientnet import Stage
 from zoo.inception import Fork, Mixed, Pool, Residual, Unit
 from zoo.layers.factory import Factory
 from zoo.layers.group_norm import GroupNorm
@@ -15,7 +16,7 @@ from zoo.layers.group_norm import GroupNorm
 CLASSES = {"num_classes": 5}
 FEW_GROUPS = Factory(GroupNorm, groups=4)
 SIDES = {"resnet": (32, 24), "resnetv2": (32, 24), "inception": (75, 79), "nasnet": (33, 38)}
-SIDES |= {"tnt": (11, 14), "sret": (32, 24)}
+SIDES |= {"tnt": (11, 14), "sret": (32, 24), "efficientnet": (33, 26)}
 
 
 def tiny(name):
@@ -63,6 +64,12 @@ def narrow(op):
     return op
 
 
+def efficientnet(model):
+    """Three stages of one or two narrow blocks: with and without expansion, 3×3 and 5×5."""
+    stages = (Stage(1, 3, 16, 1, 1), Stage(6, 5, 24, 2, 2), Stage(6, 3, 24, 1, 1))
+    return {"width": 0.5, "depth": 1.0, "stages": stages}
+
+
 def nasnet(model):
     """One normal cell in a stage."""
     return {"cells": (1, 1), "filters": 8, "stem_width": 4}
@@ -94,6 +101,7 @@ SHRINK = {
     "resnet": resnet,
     "resnetv2": resnetv2,
     "inception": inception,
+    "efficientnet": efficientnet,
     "nasnet": nasnet,
     "tnt": tnt,
     "sret": sret,

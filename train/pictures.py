@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from zoo.errors import printable
+
 SIDE, GAP = 1.4, 0.04  # of a cell, and between its edge and the picture, in inches
 
 
@@ -38,7 +40,7 @@ def image_grid(
         axes.set_axis_off()
         axes.imshow(image, cmap="gray", interpolation="nearest")
         if titles:
-            axes.set_title(titles[i], fontsize=8, pad=3, parse_math=False)
+            axes.set_title(printable(titles[i]), fontsize=8, pad=3, parse_math=False)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -26,6 +26,7 @@ from train.cli.caches import configure_jax
 from train.cli.options import options, spelled
 from train.cli.predict import PredictArguments
 from train.cli.train import TrainArguments
+from train.pictures import image_grid
 from train.predict import check_picture
 from train.recipes import DESCRIBED, RECIPES
 from zoo.errors import UsageError
@@ -364,6 +365,12 @@ def test_predict_wants_images(zoo):
     assert zoo("predict", "--weights", SHIPPED)[2].endswith(
         "give at least one image, or a folder of images\n"
     )
+
+
+def test_titles_of_a_grid_hold_no_codes():
+    """Which the library that draws would repeat on the terminal, in a warning: an error here."""
+    grid = image_grid([np.zeros((8, 8), np.uint8)], ["a\x1b]0;title\x07\x08\x9b2J\u202eb"])
+    assert np.asarray(grid).std() > 5
 
 
 def test_a_grid_has_a_largest_size(tmp_path):

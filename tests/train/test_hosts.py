@@ -90,7 +90,7 @@ def test_a_run_that_may_not_start_is_refused_by_both(job, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").touch()
     for _, err in finish(job(*RUN, "--steps", "2", "--out", "run"), 2):
-        assert "is not empty; choose another `out`" in err
+        assert "is not empty; choose another `--out`" in err
 
 
 def test_alone_there_is_no_job_to_join(zoo_process):
@@ -103,7 +103,7 @@ def test_hosts_that_share_no_disk_are_told_so_at_the_start(job, tmp_path):
     for folder in folders:
         folder.mkdir()
     for _, err in finish(job(*RUN, "--steps", "2", "--out", "run", folders=folders), 2):
-        assert "host 1 of 2 does not see what host 0 writes in `out` run" in err
+        assert "host 1 of 2 does not see what host 0 writes in `--out` run" in err
         assert "--out gs://BUCKET/RUN" in err
         assert "Traceback" not in err
     assert list((folders[0] / "run").iterdir()) == []

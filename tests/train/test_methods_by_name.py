@@ -102,7 +102,7 @@ def test_fields_of_the_network_are_set_and_checked(tmp_path, capsys):
         assert said in capsys.readouterr().err
     weights = ["finetune", "--weights", "resnet8.digits", "--dataset", "zoo_digits", "--steps", "1"]
     assert main([*weights, "--set", "width=3"]) == 2
-    assert "change what `weights` hold: head/kernel is (64, 10)" in capsys.readouterr().err
+    assert "change what `--weights` hold: head/kernel is (64, 10)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def unknown(name: str) -> UsageError:
         )
     hint = closest(name, names) or "."
     return UsageError(
-        f"{shown(name)} is no directory and no name of `checkpoints.list_weights()`{hint}"
+        f"{shown(name)} is no directory and none of the weights that `zoo weights` lists{hint}"
     )
 
 

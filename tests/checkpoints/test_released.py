@@ -148,7 +148,7 @@ def test_shipped_weights_are_found(shipped, card):
         ("resnet50.a1_in1K", r"did you mean 'resnet50.a1_in1k'"),
         ("resnet18", r"is an architecture; choose one of its weights: resnet18.a1_in1k, resnet18"),
         ("resnet110", r"is an architecture without released weights; train it"),
-        ("qqq", r"^'qqq' is no directory and no name of `checkpoints.list_weights\(\)`\.$"),
+        ("qqq", r"^'qqq' is no directory and none of the weights that `zoo weights` lists\.$"),
     ],
 )
 def test_unknown_names(name, message):

@@ -10,7 +10,6 @@ import functools
 import importlib.metadata
 import importlib.resources
 import json
-import math
 import platform
 from dataclasses import dataclass, field
 from typing import Any
@@ -97,18 +96,6 @@ class Card:
             return self.class_names
         names = _label_set(self.label_set)
         return names if len(names) == self.num_classes else None
-
-    @property
-    def rank(self) -> tuple[float, float] | None:
-        """What the best checkpoint of a run has most of: top-1, then low loss; None if unknown."""
-        top1, loss = self.metrics.get("top1", 0.0), self.metrics.get("loss")
-        if not isinstance(top1, int | float) or not isinstance(loss, int | float):
-            return None
-        try:
-            rank = float(top1), -float(loss)
-        except OverflowError:
-            return None
-        return None if any(map(math.isnan, rank)) else rank
 
     def to_json(self) -> str:
         """The card as readable JSON; `Card.from_json` gives back an equal card."""

@@ -30,6 +30,7 @@ import numpy as np
 
 from checkpoints import atomic, manifest, paths, remote
 from checkpoints.card import Card
+from checkpoints.retention import TOP1, Retention, rank
 from checkpoints.surgery import describe, diff, listed
 from zoo.errors import UsageError
 
@@ -262,13 +263,21 @@ def steps(run: str | os.PathLike[str]) -> list[tuple[int, Path | Any]]:
     return sorted((int(path.name), path) for path in found if path.name.isdecimal())
 
 
-def best(run: str | os.PathLike[str]) -> Path | Any | None:
-    """The complete checkpoint of a run whose card has the highest "top1", or None.
+def best(run: str | os.PathLike[str], by: str | None = None) -> Path | Any | None:
+    """The complete checkpoint of a run with the highest `checkpoints.retention.rank`, or None.
 
-    Of equal ones the lowest "loss" counts, then the newest. Checkpoints that were saved without an
-    evaluation, and those whose card is damaged, do not take part.
+    Of equal ones the newest counts. Checkpoints that were saved without an evaluation, and those
+    whose card is damaged, do not take part.
+
+    Args:
+        run: its directory.
+        by: figure that counts, as in `Retention.best`; None is what the newest card says.
     """
-    ranked = [(rank, path) for _, path in steps(run) if (rank := _rank(path)) is not None]
+    cards = {path: card for _, path in steps(run) if (card := _card(path)) is not None}
+    if by is None:
+        by = _ranked_by(next(reversed(cards.values()), None))
+    ranks = {path: rank(card.metrics, by) for path, card in cards.items()}
+    ranked = [(found, path) for path, found in ranks.items() if found is not None]
     return max(ranked, key=lambda pair: (pair[0], pair[1].name))[1] if ranked else None
 
 
@@ -278,17 +287,16 @@ def latest(run: str | os.PathLike[str]) -> Path | Any | None:
     return next(complete, None)
 
 
-def keep(run: str | os.PathLike[str], n: int) -> None:
-    """Deletes what killed saves left, and of the complete checkpoints all but the `n` newest.
+def keep(run: str | os.PathLike[str], retention: Retention) -> None:
+    """Deletes what killed saves left, and the complete checkpoints that `retention` does not name.
 
-    The `best` one stays too, and whatever `save` did not write: a directory of another name or
-    with files that no manifest lists. Only the process that owns the run may call this.
+    Whatever `save` did not write stays: a directory of another name or with files that no manifest
+    lists. Only the process that owns the run may call this.
     """
-    if n < 1:
-        raise UsageError(f"A run must keep at least 1 checkpoint, got {n}.")
     ours = [path for step, path in steps(run) if path == step_path(run, step)]
     complete = [path for path in ours if manifest.is_complete(path)]
-    spared = {*complete[-n:], best(run)}
+    every = [p for p in complete if retention.every and int(p.name) % retention.every == 0]
+    spared = {*complete[-retention.newest :], best(run, retention.best), *every}
     outdated = [path for path in complete if path not in spared]
     if paths.is_remote(run):
         killed = [path for path in ours if not (path / manifest.NAME).exists()]
@@ -305,12 +313,18 @@ def keep(run: str | os.PathLike[str], n: int) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _rank(checkpoint: Path | Any) -> tuple[float, float] | None:
-    """By what a checkpoint is the best of its run; None if it does not take part."""
+def _card(checkpoint: Path | Any) -> Card | None:
+    """The card of a complete checkpoint, if it can be read."""
     try:
-        return read_card(checkpoint).rank if manifest.is_complete(checkpoint) else None
+        return read_card(checkpoint) if manifest.is_complete(checkpoint) else None
     except UsageError:
         return None
+
+
+def _ranked_by(card: Card | None) -> str:
+    """The figure by which a run ranks its checkpoints."""
+    by = ((card and card.source) or {}).get("best")
+    return by if isinstance(by, str) else TOP1
 
 
 def _write(partial: Path, variables: Mapping[str, Any], card: Card) -> None:

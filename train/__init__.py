@@ -1,21 +1,31 @@
 """Optimisation: pure steps, one impure loop, exact evaluation.
 
->>> import train
->>> result = train.fit(train.Config(model="resnet8", dataset="zoo_digits", epochs=30))
+>>> data = train.load_dataset("zoo_digits", "test")
+>>> loaded = checkpoints.load("resnet8.digits")
+>>> metrics = train.evaluate(
+...     loaded.model, loaded.variables, data, preprocess=loaded.preprocess
+... )
+>>> metrics["count"], metrics["top1"] > 0.97
+(360, True)
+
+`train.fit(train.Config(model="resnet8", dataset="zoo_digits"))` trains, logs, saves and resumes.
 """
 
+from checkpoints.retention import Retention
 from train.augment import Augment
-from train.config import Config, OptimizerConfig
+from train.config import Config, Evaluation, OptimizerConfig
 from train.data import eval_batches, evaluation_split, few_shot, load_dataset, train_batches
 from train.evaluation import evaluate
 from train.finetune import finetune
 from train.loop import Result, fit
 from train.losses import softmax_cross_entropy
 from train.objective import Forward, Objective, Remade, calling, on, supervised
-from train.optimizer import make_optimizer, make_schedule
+from train.optimizer import make_optimizer
 from train.parallel import data_mesh, parallelize
 from train.pictures import image_grid
+from train.plan import Plan, plan
 from train.predict import predict
+from train.schedules import make_schedule
 from train.signals import Interrupted
 from train.state import TrainState, create_state, published
 from train.step import make_train_step
@@ -27,13 +37,16 @@ __all__ = [
     "NUMBERS",
     "Augment",
     "Config",
+    "Evaluation",
     "Forward",
     "Interrupted",
     "Objective",
     "OptimizerConfig",
     "Parameters",
+    "Plan",
     "Remade",
     "Result",
+    "Retention",
     "Task",
     "TrainState",
     "calling",
@@ -52,6 +65,7 @@ __all__ = [
     "make_train_step",
     "on",
     "parallelize",
+    "plan",
     "predict",
     "published",
     "select",

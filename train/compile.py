@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any, NamedTuple, TypeVar
-from unittest import mock
 
 import flax.linen as nn
 import jax
@@ -113,7 +112,7 @@ def tpu_mesh(topology: str) -> Mesh:
     if math.prod(sides) < CHIPS_PER_HOST:
         options["chips_per_host_bounds"] = [*sides, 1][:3]
     try:
-        with mock.patch.dict(os.environ, ALONE | dict(os.environ)):
+        with _environment(ALONE):
             found = topologies.get_topology_desc(topology, platform="tpu", **options)
     except Exception as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
@@ -172,6 +171,18 @@ def compile_step(
     except jax.errors.JaxRuntimeError as error:
         raise too_large(error, shape[0] // mesh.size) from error
     return _measured(program, tuple(shape), time.perf_counter() - begun)
+
+
+@contextmanager
+def _environment(defaults: dict[str, str]) -> Iterator[None]:
+    """Sets variables of the environment that are not set."""
+    missing = {name: value for name, value in defaults.items() if name not in os.environ}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)
 
 
 @contextmanager

@@ -1,17 +1,15 @@
-"""What a run is: frozen data, saved beside its results as readable JSON."""
+"""What a run is: frozen data."""
 
 import dataclasses
 import json
 import math
-import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
-from checkpoints import atomic, paths
+from checkpoints.retention import Retention
 from train.augment import Augment
-from train.typed import from_json
+from train.typed_json import from_json
 from zoo.errors import UsageError
 
 Parallel = Literal["jit", "pmap", "shard_map"]
@@ -34,6 +32,31 @@ class Call:
     def __str__(self) -> str:
         given = ",".join(f"{name}={json.dumps(value)}" for name, value in self.arguments.items())
         return f"{self.name}:{given}" if given else self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Data that a run is evaluated on beside its own; `sketches:dataset=path` as an option."""
+
+    dataset: str | None = None
+    """Data set with classes of the same names; None is that of the run."""
+    split: str | None = None
+    """Split; None is test if the data set has one, else validation."""
+    preprocess: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Fields of the preprocessing that are others than in training, as in {"image_size": 288}."""
+
+    @staticmethod
+    def parsed(text: str) -> tuple[str, "Evaluation"]:
+        """Reads `NAME:FIELD=VALUE,FIELD=VALUE`; other fields than ours are of the preprocessing."""
+        call = Call.parsed(text)
+        ours = {f.name for f in dataclasses.fields(Evaluation)}
+        given = {name: value for name, value in call.arguments.items() if name in ours}
+        others = {name: value for name, value in call.arguments.items() if name not in ours}
+        return call.name, from_json(Evaluation, {"preprocess": others} | given, f"{call.name!r}")
+
+    def __str__(self) -> str:
+        fields = {n: v for n, v in vars(self).items() if n != "preprocess" and v is not None}
+        return str(Call("", {**fields, **self.preprocess})).removeprefix(":")
 
 
 def assignment(text: str) -> tuple[str, Any]:
@@ -78,7 +101,17 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """One training run."""
+    """One training run.
+
+    >>> config = train.Config(
+    ...     weights="resnet8.rendered_digits",
+    ...     dataset="zoo_digits",
+    ...     steps=300,
+    ...     optimization=train.OptimizerConfig(learning_rate=1e-3),
+    ...     evaluations={"val": train.Evaluation(split="validation")},
+    ...     retention=train.Retention(newest=2, best="val/top1"),
+    ... )
+    """
 
     model: str | None = None
     """Architecture to train from scratch, as in `zoo list`."""
@@ -123,8 +156,13 @@ class Config:
     """Steps between rows of metrics.jsonl."""
     eval_every: int | None = None
     """Steps between evaluations; None is ten in a run."""
+    evaluations: dict[str, Evaluation] = dataclasses.field(default_factory=dict)
+    """Further evaluations by name, as in `val:split=validation big:image_size=288`; their figures
+    are logged as NAME/top1."""
     save_every: int = 500
     """Steps between checkpoints; the last step is always saved."""
+    retention: Retention = dataclasses.field(default_factory=Retention)
+    """Which checkpoints stay, as in `newest=3 best=val/top1 every=1000`."""
     out: str | None = None
     """The run directory, also in a bucket as in gs://bucket/run; None is a new one under runs/."""
     resume: bool = False
@@ -156,6 +194,11 @@ class Config:
         for word, rate in self.optimization.rates.items():
             if not _is_positive(rate):
                 raise UsageError(f"`rates` of {word!r} must be positive and finite, got {rate}")
+        for name in self.evaluations:
+            if not re.fullmatch(r"[\w.-]+", name):
+                raise UsageError(
+                    f"`evaluations` must have names of letters, digits and -_. , got {name!r}"
+                )
 
 
 def _is_positive(value: float | int) -> bool:
@@ -177,80 +220,3 @@ _REQUIRED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "seed": ("at least 0 and below 2**32", lambda x: 0 <= x < 2**32),
 }
-
-
-# Resuming may change how fast and how far a run goes, never what it computes.
-FREE = (
-    *("batch_size", "steps", "epochs", "parallel", "out", "resume", "take_over", "threads"),
-    *("data_dir", "tensorboard", "wandb", "log_every", "eval_every", "save_every"),
-)
-
-
-def save(config: Config, path: Path | Any) -> None:
-    """Writes a config as indented JSON, whole or not at all."""
-    atomic.remove_leftovers(path)
-    atomic.write_text(path, json.dumps(dataclasses.asdict(config), indent=2) + "\n")
-
-
-def read(place: str | os.PathLike[str]) -> Config:
-    """The config in a file, or in the config.json of a run's directory.
-
-    Fields that the file does not have, as an earlier version did not, take their defaults.
-
-    Raises:
-        UsageError: there is none, it cannot be read, or it has fields or values that no config has.
-    """
-    path = paths.path(place)
-    if path.is_dir():
-        path = path / "config.json"
-    try:
-        values = json.loads(path.read_text())
-    except OSError as error:
-        raise UsageError(f"no config can be read from {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UsageError(
-            f"{path} does not hold the JSON of a config ({error}); restore it, or begin another "
-            "run: what is under steps/ beside it loads as weights"
-        ) from error
-    return from_json(Config, values, str(path))
-
-
-def completed(config: Config) -> Config:
-    """A config to be resumed that names no data: what it leaves at the default, its run tells.
-
-    Any other comes back as it is.
-    """
-    if not (config.resume and config.out and config.dataset is None):
-        return config
-    place = paths.path(config.out) / "config.json"
-    if not place.exists():
-        return config
-    fresh = vars(Config())
-    given = {name: value for name, value in vars(config).items() if value != fresh[name]}
-    length = {"steps": None, "epochs": None} if given.keys() & {"steps", "epochs"} else {}
-    return dataclasses.replace(read(place), **(length | given))
-
-
-def difference(config: Config, saved: Config) -> dict[str, tuple[Any, Any]]:
-    """Fields whose value is not that of a saved config: `{name: (saved, given)}`."""
-    there, here = (_flat(json.loads(json.dumps(dataclasses.asdict(c)))) for c in (saved, config))
-    names = there.keys() | here.keys()
-    return {n: (there.get(n), here.get(n)) for n in sorted(names) if there.get(n) != here.get(n)}
-
-
-def tames(name: str, before: Any, now: Any) -> bool:
-    """Whether the change of a field may keep a run that has diverged from doing so again."""
-    if name == "optimization.clip_norm":
-        return now is not None and (before is None or now < before)
-    is_rate = name == "optimization.learning_rate" or name.startswith("optimization.rates.")
-    return is_rate and None not in (before, now) and now < before
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            leaves |= _flat(value, f"{prefix}{name}.")
-        else:
-            leaves[prefix + name] = value
-    return leaves

@@ -42,6 +42,14 @@ def evaluate(
     Returns:
         "count" of examples and the task's figures. Of classes: "top1" and "top5" in [0, 1], mean
         "loss" in nats; of numbers: the mean squared "loss" and its root, "rmse".
+
+    >>> loaded = checkpoints.load("resnet8.digits")
+    >>> data = train.load_dataset("zoo_digits", "test")
+    >>> metrics = train.evaluate(
+    ...     loaded.model, loaded.variables, data, preprocess=loaded.preprocess
+    ... )
+    >>> metrics["count"], metrics["top1"] > 0.97
+    (360, True)
     """
     chosen = task or task_of(data)
     mesh = data_mesh()

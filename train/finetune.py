@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import checkpoints
 from checkpoints.preprocess import SequencePreprocess
-from train import setup
 from train.config import Config
 from train.evaluation import evaluate
 from train.loop import Result, fit
+from train.plan import plan
 from train.report import Reporter
 
 SCRATCH_LEARNING_RATE = (
@@ -43,6 +43,13 @@ def finetune(
         compare_scratch: also train the same network from random weights, under from_scratch/ in
             the run's directory.
         reporter: where to say what happens.
+
+    >>> config = train.Config(
+    ...     weights="resnet8.rendered_digits", dataset="zoo_digits", steps=2, out="finetuned"
+    ... )
+    >>> found = train.finetune(config)
+    >>> found.before["top1"] > 0.9, found.after == found.result.metrics, found.scratch
+    (True, True, None)
     """
     reporter = reporter or Reporter()
     before = evaluate_start(config)
@@ -56,10 +63,8 @@ def finetune(
 
 def evaluate_start(config: Config) -> dict[str, float | int]:
     """Evaluation of the model that `config` starts from."""
-    training, evaluation = setup.load_data(config)
-    start = setup.load_model(config, training)
-    preprocess = start.card.preprocess
-    return evaluate(start.model, start.variables, evaluation, preprocess=preprocess)
+    network, data = (planned := plan(config)).network, planned.evaluation
+    return evaluate(network.model, network.variables, data, preprocess=network.card.preprocess)
 
 
 def scratch_config(config: Config, directory: Path | Any) -> Config:

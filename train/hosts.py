@@ -20,7 +20,7 @@ from jaxtyping import UInt8
 from zoo.errors import UsageError
 
 T = TypeVar("T")
-HEARTBEAT = 28  # seconds after which JAX gives a host up; `train.peers` is faster, once it listens
+HEARTBEAT = 28  # seconds after which JAX gives a host up; `train.heartbeat` is faster
 MESSAGE_BYTES = 4096  # broadcasts need one size in all processes
 
 

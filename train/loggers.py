@@ -10,7 +10,7 @@ from typing import Any
 from checkpoints import installation
 from train import hosts
 from train.config import Config
-from train.report import Row
+from train.metrics_log import Row
 from zoo.errors import UsageError
 
 Logger = Callable[[Row], None]

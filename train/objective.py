@@ -1,15 +1,7 @@
 """What a training method is: a tuple of pure functions, as an optax transformation is one.
 
 The step, the loop and `parallelize` know of a method nothing but its `Objective`. A method of
-one's own is a function that returns one:
-
->>> def confident(task, weight):  # entropy as a penalty
-...     def loss(forward, params, state, batch, key):
-...         logits, batch_stats = forward(params, batch["input"])
-...         entropy = -(jax.nn.softmax(logits) * jax.nn.log_softmax(logits)).sum(-1)
-...         losses = task.loss(logits, batch["label"]) + weight * entropy
-...         return losses, (batch_stats, {"entropy": entropy})
-...     return Objective(loss)
+one's own is a function that returns one, see there.
 """
 
 import inspect
@@ -44,6 +36,17 @@ class Objective(NamedTuple):
         init: variables -> memory, any tree of arrays: a teacher, a queue, a centre. What can be
             made again, such as a frozen teacher, is wrapped in `Remade` and not saved.
         after: (memory, params) -> memory, once the parameters have moved.
+
+    >>> def confident(weight, task=train.CLASSES):  # a network pays for being sure
+    ...     def loss(forward, params, state, batch, key):
+    ...         logits, batch_stats = forward(params, batch["input"])
+    ...         log_p = jax.nn.log_softmax(logits)
+    ...         entropy = -(jnp.exp(log_p) * log_p).sum(-1)
+    ...         losses = task.loss(logits, batch["label"]) - weight * entropy
+    ...         return losses, (batch_stats, {"entropy": entropy})
+    ...
+    ...     return train.Objective(loss)
+    >>> objective = confident(weight=0.1)
     """
 
     loss: Callable[[Any, Tree, Any, Batch, Any], Found]
@@ -148,6 +151,9 @@ def supervised(
         loss: (outputs, labels) -> (b,), in place of the task's, such as one with smoothed labels.
         call: further arguments of every forward pass, such as `train=False` for a backbone whose
             statistics stay.
+
+    >>> smoothed = partial(train.softmax_cross_entropy, smoothing=0.1)
+    >>> objective = train.supervised(loss=smoothed)
     """
     chosen = loss or task.loss
 
@@ -175,6 +181,10 @@ def on(transform: Callable[[Batch, Batch, Any], Batch], objective: Objective) ->
             example, the next one of the global batch: a partner to mix with, on whichever device
             it is. It costs nothing where it is not used.
         objective: what to minimise on the batches that come out.
+
+    >>> def darker(batch, following, key):
+    ...     return {**batch, "input": batch["input"] * jax.random.uniform(key)}
+    >>> objective = train.on(darker, train.supervised())
     """
 
     def run(forward: Forward, params: Tree, state: Any, batch: Batch, key: Any) -> Found:
@@ -191,6 +201,8 @@ def calling(objective: Objective, arguments: Callable[[Any], dict[str, Any]]) ->
     Args:
         objective: what to minimise.
         arguments: state -> keyword arguments of the network, such as its `progress`.
+
+    >>> objective = train.calling(train.supervised(), lambda state: {"progress": state.step / 100})
     """
 
     def run(forward: Forward, params: Tree, state: Any, batch: Batch, key: Any) -> Found:

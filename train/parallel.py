@@ -20,7 +20,11 @@ AXIS = "data"
 
 
 def data_mesh(devices: int | None = None) -> Mesh:
-    """One axis, "data", over the first `devices` devices (default: all)."""
+    """One axis, "data", over the first `devices` devices (default: all).
+
+    >>> train.data_mesh(1).size
+    1
+    """
     chosen = jax.devices()[:devices]
     return jax.make_mesh((len(chosen),), (AXIS,), axis_types=(AxisType.Auto,), devices=chosen)
 
@@ -41,6 +45,18 @@ def parallelize(step: Callable[..., Any], how: str = "jit", *, mesh: Mesh | None
 
     Raises:
         UsageError: unknown `how`, or a step made for another wrapper.
+
+    >>> model = zoo.create_model("resnet8", num_classes=3, stage_sizes=(1,), width=8)
+    >>> images = jnp.linspace(0, 1, 16 * 8 * 8).reshape(16, 8, 8, 1)
+    >>> variables = zoo.init_variables(model, jax.random.key(0), images)
+    >>> optimizer = optax.sgd(0.1)
+    >>> state = train.create_state(variables, optimizer, key=jax.random.key(1))
+    >>> step = train.make_train_step(model, optimizer, axis_name="data")
+    >>> step = train.parallelize(step, "shard_map")
+    >>> batch = {"input": np.asarray(images), "label": np.arange(16) % 3}
+    >>> state, metrics = step(state, batch, state.key)
+    >>> state.trained["head"]["kernel"].is_fully_replicated
+    True
     """
     mesh = mesh or data_mesh()
     compiled = _wrapper(how, step)(step, mesh)

@@ -23,6 +23,10 @@ def image_grid(
 
     Returns:
         An image: a notebook shows it, `save` writes it.
+
+    >>> data = train.load_dataset("zoo_digits", "test")
+    >>> grid = train.image_grid([data[i]["input"] for i in range(8)], columns=4)
+    >>> grid.save("digits.png")
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

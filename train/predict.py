@@ -60,6 +60,17 @@ def predict(
         images: paths, PIL images or uint8 arrays (h, w, c), of any sizes.
         preprocess: from a raw image to the network's input; belongs to the weights.
         batch_size: images at a time; the last batch is padded.
+
+    Returns:
+        A row of probabilities for each image.
+
+    >>> loaded = checkpoints.load("resnet8.digits")
+    >>> data = train.load_dataset("zoo_digits", "test")
+    >>> probabilities = train.predict(
+    ...     loaded.model, loaded.variables, [data[0]["input"]], preprocess=loaded.preprocess
+    ... )
+    >>> probabilities.shape, int(probabilities[0].argmax()), data[0]["label"]
+    ((1, 10), 1, 1)
     """
     batch_size = min(batch_size, len(images))
     rows = []

@@ -1,14 +1,10 @@
-"""What a run leaves behind and shows: metrics.jsonl, metrics.csv, curves.png, a progress bar."""
+"""What a run and commands say on a console: news, a progress bar, tables."""
 
-import csv
 import errno
-import io
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -16,122 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from checkpoints import atomic
+from train.metrics_log import Row
 from zoo.errors import printable
 
-Row = dict[str, float | int]
-
-COLUMNS = (  # of metrics.csv, before those of a method's own
-    *("step", "examples", "epoch", "loss", "top1", "learning_rate", "images_per_second"),
-    *("eval_loss", "eval_top1", "eval_top5", "eval_rmse", "eval_count"),
-)
 FIGURES = {"top1": "top-1", "top5": "top-5", "rmse": "RMSE", "loss": "loss"}  # for a table
-
-
-class MetricsLog:
-    """Rows of a run, appended to metrics.jsonl as they come and to metrics.csv beside it.
-
-    Opened for a resumed run it first drops what was logged after `step`, since that is about to
-    be computed again; a kill at any moment leaves whole files. With `writes=False` it only
-    remembers: another process writes. In a bucket, where nothing can be appended to an object, both
-    files are written anew, every `INTERVAL` seconds at most and by `flush`.
-    """
-
-    INTERVAL = 2.0
-
-    def __init__(self, directory: Path | Any, step: int, *, writes: bool = True) -> None:
-        self.rows = [row for row in read_rows(directory) if row["step"] <= step]
-        self._writes = writes
-        if not writes:
-            return
-        self._jsonl = directory / "metrics.jsonl"
-        self._csv = directory / "metrics.csv"
-        self._appends = isinstance(directory, Path)
-        self._written, self._time = -1, 0.0
-        for path in (self._jsonl, self._csv):
-            atomic.remove_leftovers(path)
-        self.flush()
-
-    def flush(self) -> None:
-        """Writes the rows that are not written yet."""
-        if not self._writes or self._written == len(self.rows):
-            return
-        self._written, self._time = len(self.rows), time.monotonic()
-        atomic.write_text(self._jsonl, "".join(json.dumps(row) + "\n" for row in self.rows))
-        self._write_table()
-
-    def append(self, row: Row) -> None:
-        """Writes a row to both files at once."""
-        self.rows.append(row)
-        if not self._writes:
-            return
-        if not self._appends:
-            if time.monotonic() - self._time > self.INTERVAL:
-                self.flush()
-            return
-        self._written += 1
-        with self._jsonl.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        if row.keys() <= set(self._columns):
-            with self._csv.open("a", newline="") as file:
-                csv.DictWriter(file, self._columns).writerow(row)
-        else:
-            self._write_table()
-
-    def _write_table(self) -> None:
-        """Writes metrics.csv anew, with a column for every name in any row."""
-        self._columns = tuple(
-            dict.fromkeys([*COLUMNS, *(name for row in self.rows for name in row)])
-        )
-        table = io.StringIO(newline="")
-        csv.DictWriter(table, self._columns).writeheader()
-        csv.DictWriter(table, self._columns).writerows(self.rows)
-        atomic.write_text(self._csv, table.getvalue())
-
-
-def read_rows(directory: Path | Any) -> list[Row]:
-    """Rows of a run's metrics.jsonl; lines that a kill or a full disk cut short are left out."""
-    path = directory / "metrics.jsonl"
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    return [row for line in lines if (row := _row(line)) is not None]
-
-
-def _row(line: bytes) -> Row | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else None
-
-
-def plot_curves(rows: list[Row], path: Path | Any, *, title: str) -> None:
-    """Draws loss, accuracy and learning rate over steps into a PNG file."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
-    quality = ("accuracy", {"training": "top1", "evaluation": "eval_top1"})
-    if any("eval_rmse" in row for row in rows):
-        quality = ("root mean squared error", {"evaluation": "eval_rmse"})
-    panels = (
-        ("loss", {"training": "loss", "evaluation": "eval_loss"}),
-        quality,
-        ("learning rate", {"": "learning_rate"}),
-    )
-    for axes, (name, curves) in zip(figure.subplots(1, 3), panels, strict=True):
-        for label, column in curves.items():
-            points = [(row["step"], row[column]) for row in rows if column in row]
-            marker = "o" if label == "evaluation" else None
-            axes.plot(
-                *zip(*points, strict=True) if points else ((), ()), marker=marker, label=label
-            )
-        axes.set(xlabel="step", title=name)
-        axes.grid(alpha=0.3)
-        if len(curves) > 1:
-            axes.legend()
-    figure.suptitle(printable(title), parse_math=False)
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=120)
-    atomic.write_bytes(path, picture.getvalue())
 
 
 class Reporter:
@@ -191,7 +75,8 @@ class Reporter:
         task = self._progress.task_ids[0]
         self._progress.update(task, completed=step)
         if row:
-            training = {name: value for name, value in row.items() if "eval" not in name}
+            measured = lambda name: name.startswith("eval_") or "/" in name  # noqa: E731
+            training = {name: value for name, value in row.items() if not measured(name)}
             self._progress.update(task, news=describe(training))
 
     def evaluated(self, row: Row) -> None:
@@ -209,6 +94,10 @@ def describe(row: Row) -> str:
     for name, title in (("loss", "eval loss"), ("top1", "top-1"), ("rmse", "RMSE")):
         if f"eval_{name}" in row:
             parts.append(f"{title} {row[f'eval_{name}']:.4f}")
+    named = dict.fromkeys(name.rpartition("/")[0] for name in row if "/" in name)
+    for name in named:
+        shown = next(n for n in (*FIGURES, "count") if f"{name}/{n}" in row)
+        parts.append(f"{name} {FIGURES.get(shown, shown)} {row[f'{name}/{shown}']:.4f}")
     return "  ".join(parts)
 
 

@@ -86,6 +86,13 @@ def create_state(
 
     Raises:
         UsageError: the halves of `parameters` do not join to parameters of the same shapes.
+
+    >>> loaded = checkpoints.load("resnet8.digits")
+    >>> state = train.create_state(
+    ...     loaded.variables, optax.adamw(1e-3), key=jax.random.key(0), average=0.999
+    ... )
+    >>> int(state.step), state.trained["head"]["kernel"].shape
+    (0, (64, 10))
     """
     objective, parameters = objective or supervised(), parameters or Parameters()
     variables = copied(variables)
@@ -113,6 +120,11 @@ def published(state: TrainState, parameters: Parameters | None = None) -> dict[s
     Args:
         state: of a run, with the parameters that it was created with.
         parameters: as in `create_state`.
+
+    >>> variables = {"params": {"w": jnp.ones(2)}}
+    >>> state = train.create_state(variables, optax.sgd(0.1), key=jax.random.key(0))
+    >>> train.published(state)
+    {'params': {'w': Array([1., 1.], dtype=float32)}, 'batch_stats': {}}
     """
     trained = state.trained if state.average is None else state.average.params
     params = (parameters or Parameters()).join(trained, state.kept)

@@ -44,6 +44,17 @@ def make_train_step(
         A pure function of a state made with the same objective and parameters. Metrics are means
         over the global batch, "loss" and those of the objective, and the norms "grad_norm",
         "update_norm" and "param_norm" of what is trained.
+
+    >>> model = zoo.create_model("resnet8", num_classes=3, stage_sizes=(1,), width=8)
+    >>> images = jnp.linspace(0, 1, 8 * 8 * 8).reshape(8, 8, 8, 1)
+    >>> variables = zoo.init_variables(model, jax.random.key(0), images)
+    >>> optimizer = optax.sgd(0.1)
+    >>> state = train.create_state(variables, optimizer, key=jax.random.key(1))
+    >>> step = jax.jit(train.make_train_step(model, optimizer))
+    >>> batch = {"input": images, "label": jnp.arange(8) % 3}
+    >>> state, metrics = step(state, batch, state.key)
+    >>> int(state.step), sorted(metrics)
+    (1, ['grad_norm', 'loss', 'param_norm', 'top1', 'top5', 'update_norm'])
     """
     return partial(
         train_step,

@@ -12,6 +12,7 @@ from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 import checkpoints
 import zoo
 from checkpoints import Card, Preprocess, store, surgery
+from checkpoints.retention import Retention
 from zoo.errors import UsageError
 
 
@@ -168,7 +169,7 @@ def test_the_best_step_of_a_run(evaluated_run, tmp_path, card):
 
 
 def test_the_best_step_is_kept(evaluated_run):
-    store.keep(evaluated_run, 1)
+    store.keep(evaluated_run, Retention(newest=1))
     assert [step for step, _ in store.steps(evaluated_run)] == [20, 40]
 
 

@@ -11,6 +11,7 @@ from etils import epath
 import checkpoints
 import zoo
 from checkpoints import paths, remote, store
+from checkpoints.retention import Retention
 from tests.checkpoints.gcs_server import Refusal
 from zoo.errors import UsageError
 
@@ -84,9 +85,9 @@ def test_of_the_checkpoints_of_a_run_the_newest_and_the_best_are_kept(bucket, va
         evaluated = replace(card, metrics={"top1": top1, "loss": 1.0})
         checkpoints.save(store.step_path("gs://zoo/run", step), variables, evaluated)
     del bucket.objects["run/steps/00000007/manifest.json"]
-    store.keep("gs://zoo/run", 2)
+    store.keep("gs://zoo/run", Retention(newest=2))
     assert [step for step, _ in store.steps("gs://zoo/run")] == [5, 6, 8]
-    store.keep("gs://zoo/run", 1)
+    store.keep("gs://zoo/run", Retention(newest=1))
     assert [step for step, _ in store.steps("gs://zoo/run")] == [5, 8]
     assert store.latest("gs://zoo/run").name == "00000008"
     store.verify(store.latest("gs://zoo/run"))

@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import checkpoints
 from checkpoints import atomic, manifest, store
+from checkpoints.retention import Retention
 from checkpoints.surgery import describe, flatten
 from zoo.errors import UsageError
 
@@ -378,13 +379,13 @@ def test_keep_deletes_the_oldest_and_leftovers(run):
     (run / "steps" / ".00000200.host.1.partial").mkdir()
     (run / "steps" / "00000200").mkdir()
     (run / "steps" / "00000200" / "card.json").touch()
-    store.keep(run, 2)
+    store.keep(run, Retention(newest=2))
     assert [step for step, _ in store.steps(run)] == [20, 100, 200]
     assert hidden(run / "steps") == []
-    store.keep(run, 5)
+    store.keep(run, Retention(newest=5))
     assert store.latest(run) == run / "steps" / "00000100"
     with pytest.raises(UsageError, match="at least 1"):
-        store.keep(run, 0)
+        Retention(newest=0)
 
 
 def test_a_relative_directory_is_as_good_as_an_absolute_one(tree, card, tmp_path, monkeypatch):

@@ -16,8 +16,8 @@ import train
 from checkpoints import paths, remote
 from jax_functional_zoo.__main__ import main
 from tests.train.test_fit import config
+from train.metrics_log import MetricsLog, read_rows
 from train.owner import Owner
-from train.report import MetricsLog, read_rows
 from zoo.errors import UsageError
 
 RUN = [
@@ -66,7 +66,7 @@ def test_a_run_in_a_bucket_is_resumed_and_read(bucket, tmp_path, monkeypatch):
     assert {"config.json", "curves.png", "metrics.csv", "metrics.jsonl", "steps"} <= names
     assert ".owner.json" not in names
     assert list(tmp_path.iterdir()) == []
-    assert train.config.read(there).steps == config(there).steps
+    assert train.config_file.read(there).steps == config(there).steps
 
 
 class Listening(train.report.Reporter):

@@ -7,7 +7,7 @@ import pytest
 
 import train
 from jax_functional_zoo.__main__ import main
-from train import config as configs
+from train import config_file
 from train.recipes import RECIPES
 
 SAVED = train.Config(
@@ -45,14 +45,14 @@ def run(tmp_path):
     """The directory of a run, of which only the config matters."""
     directory = tmp_path / "run"
     directory.mkdir()
-    configs.save(dataclasses.replace(SAVED, out="elsewhere"), directory / "config.json")
+    config_file.save(dataclasses.replace(SAVED, out="elsewhere"), directory / "config.json")
     return directory
 
 
 def test_a_config_survives_the_file(tmp_path):
     for config in (SAVED, *RECIPES.values()):
-        configs.save(config, tmp_path / "config.json")
-        assert configs.read(tmp_path) == config
+        config_file.save(config, tmp_path / "config.json")
+        assert config_file.read(tmp_path) == config
 
 
 def test_resume_and_out_are_enough(started, run):
@@ -65,20 +65,20 @@ def test_resume_and_out_are_enough(started, run):
 
 def test_a_directory_is_enough_from_python_too(run):
     resumed = train.Config(out=str(run), resume=True)
-    assert configs.completed(resumed) == dataclasses.replace(SAVED, out=str(run), resume=True)
+    assert config_file.completed(resumed) == dataclasses.replace(SAVED, out=str(run), resume=True)
     longer = dataclasses.replace(resumed, epochs=9.0, threads=1)
-    assert configs.completed(longer) == dataclasses.replace(
+    assert config_file.completed(longer) == dataclasses.replace(
         SAVED, out=str(run), resume=True, steps=None, epochs=9.0, threads=1
     )
     for other in (SAVED, dataclasses.replace(resumed, out=f"{run}-2")):
-        assert configs.completed(other) is other
+        assert config_file.completed(other) is other
 
 
 def test_resume_finds_the_newest_run_of_that_name(started, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     directory = tmp_path / "runs" / "resnet8-zoo_digits-3"
     directory.mkdir(parents=True)
-    configs.save(SAVED, directory / "config.json")
+    config_file.save(SAVED, directory / "config.json")
     config = started("train", "--resume", "--model", "resnet8", "--dataset", "zoo_digits")
     assert config.steps == 7
     assert config.out == "runs/resnet8-zoo_digits-3"
@@ -94,7 +94,7 @@ def test_a_config_file_starts_another_run(started, run):
 
 def test_finetuning_goes_on_without_other_options(started, tmp_path):
     saved = dataclasses.replace(SAVED, model=None, weights="resnet8.digits")
-    configs.save(saved, tmp_path / "config.json")
+    config_file.save(saved, tmp_path / "config.json")
     assert started("finetune", "--resume", "--out", tmp_path).weights == "resnet8.digits"
 
 

@@ -53,10 +53,10 @@ def test_a_run_is_of_the_cells_in_the_file_and_keeps_them(file, tmp_path):
 
 
 def test_resuming_with_another_file_is_refused(file, tmp_path):
-    run = train.rundir.run_directory(config(file, tmp_path / "run"))
-    train.config.save(config(file, run), run / "config.json")
+    run = train.run_directory.run_directory(config(file, tmp_path / "run"))
+    train.config_file.save(config(file, run), run / "config.json")
     with pytest.raises(zoo.UsageError, match=r"`genotype`: '.*cells.json' there, None here"):
-        train.rundir.run_directory(config(file, run, genotype=None, resume=True))
+        train.run_directory.run_directory(config(file, run, genotype=None, resume=True))
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from train import config as configs
+from train import config_file
 from train.config import Config
-from train.report import MetricsLog, read_rows
+from train.metrics_log import MetricsLog, read_rows
 
 ROOT = Path(__file__).parents[2]
 ROWS = [{"step": step, "examples": 8 * step, "loss": 1 / step} for step in range(1, 5)]
@@ -21,9 +21,9 @@ ROWS = [{"step": step, "examples": 8 * step, "loss": 1 / step} for step in range
 WRITER = """
 import os, signal, sys
 from pathlib import Path
-from train import config as configs
+from train import config_file
 from train.config import Config
-from train.report import MetricsLog
+from train.metrics_log import MetricsLog
 
 directory = Path(sys.argv[1])
 EVENTS = ("open", "os.rename", "os.remove", "os.truncate")
@@ -36,7 +36,7 @@ def write(moment):
             if left[0] < 0:
                 os.kill(os.getpid(), signal.SIGKILL)
     sys.addaudithook(count)
-    configs.save(Config(model="resnet8", steps=9), directory / "config.json")
+    config_file.save(Config(model="resnet8", steps=9), directory / "config.json")
     log = MetricsLog(directory, 3)
     log.append({"step": 4, "examples": 32, "loss": 0.25})
     os._exit(0)
@@ -58,7 +58,7 @@ for moment in range(1000):
 @pytest.fixture
 def directory(tmp_path):
     """A run as it was before the processes that are killed."""
-    configs.save(Config(model="resnet8", steps=5), tmp_path / "config.json")
+    config_file.save(Config(model="resnet8", steps=5), tmp_path / "config.json")
     log = MetricsLog(tmp_path, 0)
     for row in ROWS:
         log.append(row)
@@ -76,7 +76,7 @@ def test_a_kill_at_any_moment_leaves_whole_files(directory):
         text=True,
     ) as writer:
         while writer.stdout.read(1):
-            seen.append(configs.read(directory).steps)
+            seen.append(config_file.read(directory).steps)
             assert read_rows(directory)[:3] == ROWS[:3]
             assert (directory / "metrics.csv").read_text().count("\n") in (4, 5)
             writer.stdin.write("\n")

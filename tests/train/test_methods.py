@@ -22,7 +22,7 @@ from train.methods.sharpness import sharpness_aware
 from train.methods.teacher import mean_teacher
 from train.objective import Objective, next_examples
 from train.parallel import data_mesh
-from train.stored import from_stored, to_stored
+from train.stored_state import from_stored, to_stored
 from train.task import Mixture
 from zoo.parameters import Parameters, select
 from zoo.parameters.frozen import frozen

@@ -68,7 +68,7 @@ def test_a_run_with_methods_resumes_from_its_directory_alone(objective, paramete
     same(theirs.variables, train.published(whole.state, made))
     if parameters:
         begun = zoo.init_variables(
-            ours.model, train.setup.init_key(config(tmp_path)), np.zeros((1, 8, 8, 1), np.float32)
+            ours.model, train.network.init_key(config(tmp_path)), np.zeros((1, 8, 8, 1), np.float32)
         )
         same(ours.variables["params"]["stem"], begun["params"]["stem"])
 

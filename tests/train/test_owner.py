@@ -1,5 +1,6 @@
 """One owner of a run directory: live, gone, of another host, and a directory that disappears."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -14,8 +15,9 @@ import pytest
 import train
 import zoo
 from checkpoints import atomic, store
+from checkpoints.retention import Retention
 from tests.train.test_fit import config
-from train import owner, rundir
+from train import owner, run_directory
 from train.owner import Owner
 
 ROOT = Path(__file__).parents[2]
@@ -125,29 +127,27 @@ def test_a_directory_in_use_is_refused_before_anything_else(holder, tmp_path):
     (tmp_path / "notes.txt").touch()
     process = holder()
     with pytest.raises(zoo.UsageError, match=f"in use by process {process}"):
-        rundir.run_directory(config(tmp_path))
+        run_directory.run_directory(config(tmp_path))
     end(process)
     with pytest.raises(zoo.UsageError, match="is not empty"):
-        rundir.run_directory(config(tmp_path))
+        run_directory.run_directory(config(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_runs_that_begin_at_once_get_directories_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    free = rundir._default
+    free = run_directory._default
     seen = iter([free(config("x")), free(config("x"))])  # both saw the same one free
-    monkeypatch.setattr(rundir, "_default", lambda c: next(seen, None) or free(c))
-    taken = [
-        rundir.run_directory(train.config.dataclasses.replace(config("x"), out=None)) for _ in "ab"
-    ]
+    monkeypatch.setattr(run_directory, "_default", lambda c: next(seen, None) or free(c))
+    nameless = dataclasses.replace(config("x"), out=None)
+    taken = [run_directory.run_directory(nameless) for _ in "ab"]
     assert [path.name for path in taken] == ["resnet8-zoo_digits", "resnet8-zoo_digits-2"]
 
 
 @pytest.mark.parametrize("moment", ["a row", "a save"])
 def test_a_directory_that_disappears_is_a_sentence(tmp_path, monkeypatch, moment):
     directory = tmp_path / "run"
-    evaluate = train.loop.evaluate
-    save = train.loop.saved.save
+    evaluate, save = train.evaluations.evaluate, train.run_checkpoints.save
 
     def delete_first(call):
         def wrapped(*arguments, **options):
@@ -156,8 +156,9 @@ def test_a_directory_that_disappears_is_a_sentence(tmp_path, monkeypatch, moment
 
         return wrapped
 
-    name, call = ("evaluate", evaluate) if moment == "a row" else ("saved.save", save)
-    monkeypatch.setattr(f"train.loop.{name}", delete_first(call))
+    a_row, a_save = "train.evaluations.evaluate", "train.run_checkpoints.save"
+    name, call = (a_row, evaluate) if moment == "a row" else (a_save, save)
+    monkeypatch.setattr(name, delete_first(call))
     with pytest.raises(zoo.UsageError, match="has been deleted or moved while the run was"):
         train.fit(config(directory, steps=6))
     if moment == "a row":
@@ -181,7 +182,7 @@ def test_keep_deletes_only_what_save_wrote(tmp_path):
     shutil.copytree(steps / "00000001", steps / ".hidden")
     (steps / ".00000007.host.1.partial").mkdir()
     (steps / ".00000008.old").mkdir()
-    store.keep(tmp_path, 1)
+    store.keep(tmp_path, Retention(newest=1))
     kept = {"00000000", "00000002", "00000003", "elsewhere", "1", ".hidden", "00000005"}
     assert {path.name for path in steps.iterdir()} == kept
 
@@ -189,4 +190,4 @@ def test_keep_deletes_only_what_save_wrote(tmp_path):
 def test_the_file_of_an_owner_is_no_content(tmp_path):
     (tmp_path / owner.NAME).write_text("")  # killed between two calls
     (tmp_path / ".config.json.host.1.partial").write_text("{")
-    assert rundir.run_directory(config(tmp_path)) == tmp_path
+    assert run_directory.run_directory(config(tmp_path)) == tmp_path

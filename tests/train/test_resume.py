@@ -16,8 +16,8 @@ import train
 import zoo
 from checkpoints import store
 from tests.train.test_fit import BASE, config, same_bits
-from train import divergence, saved
-from train.stored import to_stored
+from train import divergence, run_checkpoints
+from train.stored_state import to_stored
 
 SLOW_LOG = {"log_every": 4, "save_every": 3}  # a checkpoint between two rows
 
@@ -111,8 +111,8 @@ def test_whatever_the_newest_has_an_older_one_serves(whole, copy, damage):
     newest, news = store.step_path(copy, 6), []
     card = store.read_card(newest)
     damage(newest, whole.state)
-    state, refused = saved.newest_usable(
-        copy, lambda path: saved.restore(path, card, whole.state), news.append
+    state, refused = run_checkpoints.newest_usable(
+        copy, lambda path: run_checkpoints.restore(path, card, whole.state), news.append
     )
     assert state.step == 3
     assert refused == [newest]
@@ -127,8 +127,8 @@ def test_all_bits_of_a_manifest_count(whole, copy):
         flipped = bytearray(content)
         flipped[place // 8] ^= 1 << place % 8
         manifest.write_bytes(flipped)
-        state, refused = saved.newest_usable(
-            copy, lambda path: saved.restore(path, card, whole.state), lambda _: None
+        state, refused = run_checkpoints.newest_usable(
+            copy, lambda path: run_checkpoints.restore(path, card, whole.state), lambda _: None
         )
         assert state.step == (3 if refused else 6)
         assert refused or same_bits(state, whole.state)
@@ -180,7 +180,7 @@ def test_a_plateau_that_has_seen_no_epoch_yet_is_saved_and_resumed(tmp_path):
 def test_the_best_evaluated_state_is_kept_wherever_it_fell(tmp_path, monkeypatch):
     accuracies = iter([0.1, 0.5, 0.3, 0.4, 0.2, 0.2])
     monkeypatch.setattr(
-        "train.loop.evaluate", lambda *_, **__: {"loss": 1.0, "top1": next(accuracies)}
+        "train.evaluations.evaluate", lambda *_, **__: {"loss": 1.0, "top1": next(accuracies)}
     )
     train.fit(config(tmp_path, save_every=4, eval_every=1))
     assert checkpoints.load(f"{tmp_path}@best").card.metrics["top1"] == 0.5

@@ -15,8 +15,9 @@ import train
 import zoo
 from checkpoints.preprocess import Preprocess, SequencePreprocess
 from train.config import OptimizerConfig
-from train.optimizer import learning_rate, make_optimizer, make_schedule
+from train.optimizer import make_optimizer
 from train.recipes import RECIPES, lssl
+from train.schedules import learning_rate, make_schedule
 
 FAST = ("lssl_bidmc",)
 PUBLISHED = [

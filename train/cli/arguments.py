@@ -26,7 +26,7 @@ def parse(
 
     config = (tyro.conf.OmitArgPrefixes, *(() if pairs else (tyro.conf.FlagCreatePairsOff,)))
     registry = tyro.constructors.ConstructorRegistry()
-    for rule in (_optional, _method, _assignments):
+    for rule in (_optional, _method, _assignments, _evaluations, _retention):
         registry.primitive_rule(rule)
     said = io.StringIO()
     try:
@@ -102,4 +102,40 @@ def _assignments(kind: Any) -> Any:
         instance_from_str=lambda words: dict(map(assignment, words)),
         is_instance=lambda value: isinstance(value, dict),
         str_from_instance=lambda fields: [f"{n}={json.dumps(v)}" for n, v in fields.items()],
+    )
+
+
+def _evaluations(kind: Any) -> Any:
+    """Rule of tyro for named evaluations, `val:split=validation big:image_size=288`."""
+    from tyro.constructors import PrimitiveConstructorSpec
+
+    from train.config import Evaluation
+
+    if kind.type != dict[str, Evaluation]:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[NAME:FIELD=VALUE,... ...]",
+        instance_from_str=lambda words: dict(map(Evaluation.parsed, words)),
+        is_instance=lambda value: isinstance(value, dict),
+        str_from_instance=lambda named: [f"{name}:{value}" for name, value in named.items()],
+    )
+
+
+def _retention(kind: Any) -> Any:
+    """Rule of tyro for what is kept, `newest=3 best=val/top1`."""
+    from tyro.constructors import PrimitiveConstructorSpec
+
+    from checkpoints.retention import Retention
+    from train.config import assignment
+    from train.typed_json import from_json
+
+    if kind.type is not Retention:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[FIELD=VALUE ...]",
+        instance_from_str=lambda w: from_json(Retention, dict(map(assignment, w)), "`retention`"),
+        is_instance=lambda value: isinstance(value, Retention),
+        str_from_instance=lambda kept: [f"{name}={value}" for name, value in vars(kept).items()],
     )

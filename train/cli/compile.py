@@ -14,11 +14,12 @@ from train.cli.arguments import parse
 from train.cli.output import emit_json
 from train.compile import Compiled, compile_step, largest_batch, tpu_mesh
 from train.config import OptimizerConfig, Parallel
+from train.network import fixed_size
 from train.optimizer import make_optimizer
 from train.parallel import data_mesh
+from train.preprocessing import SERIES_FAMILIES
 from train.report import console, table
 from train.roofline import roofline_seconds
-from train.setup import SERIES_FAMILIES, fixed_size
 from zoo.errors import UsageError
 
 STEPS = 1000  # of the schedule, which is a part of the step but takes no memory

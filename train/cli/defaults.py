@@ -3,9 +3,9 @@
 import dataclasses
 import itertools
 from collections.abc import Callable
+from typing import Any
 
-from train import config as configs
-from train import rundir
+from train import config_file, run_directory
 from train.config import Config
 from train.recipes import RECIPES
 from zoo.errors import UsageError, closest
@@ -25,7 +25,7 @@ def of(argv: list[str], default: Config, parsed: Callable[[Config], Config]) -> 
     if recipe is not None:
         default = _recipe(recipe)
     elif file is not None:
-        default = dataclasses.replace(configs.read(file), out=None, resume=False, take_over=False)
+        default = dataclasses.replace(_read(file), out=None)
     elif "--resume" in argv:
         default = _resumed(argv, default, parsed)
     return _without_other_length(default, argv)
@@ -50,11 +50,15 @@ def _recipe(name: str) -> Config:
 
 def _resumed(argv: list[str], default: Config, parsed: Callable[[Config], Config]) -> Config:
     """The config of the run that is to be resumed; of none yet, the command's own."""
-    directory = rundir.existing(parsed(_without_other_length(default, argv)))
+    directory = run_directory.existing(parsed(_without_other_length(default, argv)))
     if (directory / "config.json").exists():
-        saved = configs.read(directory)
-        return dataclasses.replace(saved, out=str(directory), resume=False, take_over=False)
+        return dataclasses.replace(_read(directory), out=str(directory))
     return default
+
+
+def _read(place: Any) -> Config:
+    """A saved config, without what held for that call alone."""
+    return dataclasses.replace(config_file.read(place), resume=False, take_over=False)
 
 
 def _without_other_length(default: Config, argv: list[str]) -> Config:

@@ -7,6 +7,7 @@ from train import hosts
 from train.cli import runs
 from train.cli.output import emit_json
 from train.config import Config
+from train.evaluations import by_name
 from train.finetune import Comparison, finetune
 from train.recipes import FINETUNE, TRANSFER
 from zoo.errors import UsageError
@@ -55,8 +56,10 @@ def command(argv: list[str]) -> None:
         return None
     if arguments.json:
         return emit_json(_comparison(found))
-    rows = {"before fine-tuning": found.before, "fine-tuned": found.after}
-    runs.print_figures(rows | ({"from scratch": found.scratch} if found.scratch else {}))
+    rows = {"before fine-tuning": found.before, **by_name(found.after, "fine-tuned")}
+    if found.scratch:
+        rows["from scratch"] = by_name(found.scratch, "from scratch")["from scratch"]
+    runs.print_figures(rows)
     return runs.last_line(found.result.directory)
 
 

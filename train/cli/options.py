@@ -9,7 +9,10 @@ from typing import Any
 
 import tyro
 
+from checkpoints.retention import Retention
+
 _BESIDE = {"overrides": "--set"}  # options that are read before tyro sees the rest
+_WHOLE = (Retention,)  # dataclasses that one option gives
 _NAMED = re.compile(r"`(\w+)`")
 
 
@@ -33,7 +36,7 @@ def options(what: Callable[..., Any]) -> Iterator[tuple[str, str]]:
         notes = getattr(kind, "__metadata__", ())
         given = [note for note in notes if getattr(note, "name", None) is not None]
         metavars = [found for note in notes if (found := getattr(note, "metavar", None))]
-        if dataclasses.is_dataclass(kind):
+        if dataclasses.is_dataclass(kind) and kind not in _WHOLE:
             yield from options(typing.cast(Any, kind))
         elif tyro.conf.Positional in notes:
             yield name, metavars[0] if metavars else name.upper()

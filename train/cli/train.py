@@ -6,6 +6,7 @@ from train import hosts
 from train.cli import runs
 from train.cli.output import emit_json
 from train.config import Config
+from train.evaluations import by_name
 from train.loop import fit
 from train.recipes import TRAIN
 
@@ -46,5 +47,5 @@ def command(argv: list[str]) -> None:
         return None
     if arguments.json:
         return emit_json({**result.metrics, "directory": str(result.directory)})
-    runs.print_figures({"trained": result.metrics})
+    runs.print_figures(by_name(result.metrics, "trained"))
     return runs.last_line(result.directory)

@@ -226,8 +226,17 @@ def few_shot(data: Dataset, per_class: int, seed: int) -> Subset:
     reads labels in a random order and stops as soon as every class is full, so it is cheap on
     large data sets too.
 
+    Args:
+        data: of classes.
+        per_class: examples of each class.
+        seed: of the draw.
+
     Raises:
         UsageError: a class has fewer than `per_class` examples.
+
+    >>> few = train.few_shot(train.load_dataset("zoo_digits"), per_class=5, seed=0)
+    >>> len(few), few.class_names[:3]
+    (50, ('0', '1', '2'))
     """
     if per_class < 1:
         raise UsageError(f"`per_class` must be at least 1, got {per_class}")

@@ -34,6 +34,10 @@ def load_dataset(
     Raises:
         UsageError: there is no such data set or split, it is not prepared, is not one of labelled
             images, or holds a broken image. The message says what to do.
+
+    >>> data = train.load_dataset("zoo_digits", "validation")
+    >>> len(data), data.class_names[:3], data[0]["input"].shape, data[0]["label"]
+    (360, ('0', '1', '2'), (8, 8, 1), 5)
     """
     if is_folder(name):
         from train.data import arrays, folder, mirror

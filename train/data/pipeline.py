@@ -59,6 +59,18 @@ def train_batches(
 
     Raises:
         UsageError: `data` is empty, or `batch_size` is not divisible by the number of shards.
+
+    >>> preprocess = checkpoints.weights_info("resnet8.digits").preprocess
+    >>> batches = train.train_batches(
+    ...     train.load_dataset("zoo_digits"),
+    ...     preprocess=preprocess,
+    ...     augment=train.Augment(rotate=10.0),
+    ...     batch_size=32,
+    ... )
+    >>> batch = next(batches)
+    >>> batch["input"].shape, batch["label"].dtype
+    ((32, 8, 8, 1), dtype('int32'))
+    >>> batches.close()
     """
     check_sizes(data, batch_size, shard)
     return read(TrainBatches(data, preprocess, augment, batch_size, seed, position, shard), threads)
@@ -90,6 +102,12 @@ def eval_batches(
 
     Raises:
         UsageError: `data` is empty, or `batch_size` is not divisible by the number of shards.
+
+    >>> preprocess = checkpoints.weights_info("resnet8.digits").preprocess
+    >>> data = train.load_dataset("zoo_digits", "test")
+    >>> batches = list(train.eval_batches(data, preprocess=preprocess, batch_size=256))
+    >>> [int(batch["mask"].sum()) for batch in batches]
+    [256, 104]
     """
     check_sizes(data, batch_size, shard)
     return read(EvalBatches(data, preprocess, batch_size, shard), threads)

@@ -13,10 +13,12 @@ import optax
 import checkpoints
 from checkpoints.preprocess import Preprocess
 from train.config import Call
+from train.data import Dataset
 from train.methods.adversarial import adversarial
 from train.methods.auxiliary import auxiliary, scheduled_drop_path
 from train.methods.distillation import distillation
 from train.methods.mixing import cutmix, mixup
+from train.methods.rotation import Turned, Unturned, turned
 from train.methods.sharpness import sharpness_aware
 from train.methods.teacher import mean_teacher
 from train.objective import Losses, Objective, on, supervised
@@ -92,6 +94,11 @@ def _adversarial(
     )
 
 
+def _rotation(inner: Objective, setting: Setting) -> Objective:
+    del setting
+    return on(turned, inner)
+
+
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "auxiliary": _auxiliary,
     "scheduled_drop_path": _scheduled,
@@ -100,6 +107,11 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "mixup": _on_mixed(mixup),
     "cutmix": _on_mixed(cutmix),
     "adversarial": _adversarial,
+    "rotation": _rotation,
+}
+# Of methods that bring labels of their own: what is trained on, and what is evaluated on.
+VIEWS: dict[str, tuple[Callable[[Dataset], Dataset], Callable[[Dataset], Dataset]]] = {
+    "rotation": (Unturned, Turned),
 }
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformationExtraArgs]] = {
     "sharpness_aware": sharpness_aware,
@@ -143,6 +155,20 @@ def parameters_of(calls: Sequence[Call]) -> Parameters | None:
     if not calls:
         return None
     return chained(*(_called(_known(call, "parameters", PARAMETERS), call) for call in calls))
+
+
+def trained_on(calls: Sequence[Call], data: Dataset) -> Dataset:
+    """Training data as the methods of a config want it."""
+    for call in calls:
+        data = VIEWS[call.name][0](data) if call.name in VIEWS else data
+    return data
+
+
+def evaluated_on(calls: Sequence[Call], data: Dataset) -> Dataset:
+    """Data of an evaluation as the methods of a config want it."""
+    for call in calls:
+        data = VIEWS[call.name][1](data) if call.name in VIEWS else data
+    return data
 
 
 def recorded(value: Objective | Parameters) -> Call:

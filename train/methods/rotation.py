@@ -41,6 +41,24 @@ def turned(batch: Batch, following: Batch, key: Any) -> Batch:
 
 
 @dataclasses.dataclass(frozen=True)
+class Unturned(View):
+    """The images of `data` for `rotation`, which turns them itself: 0° is the label of each."""
+
+    data: Dataset
+    class_names: tuple[str, ...] = TURNS
+
+    @property
+    def task(self) -> str:
+        return "classes"
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int, /) -> Example:
+        return {"input": self.data[index]["input"], "label": 0}
+
+
+@dataclasses.dataclass(frozen=True)
 class Turned(View):
     """The four turns of every image of `data`, labelled with the turn: to evaluate on.
 

@@ -1,8 +1,7 @@
-"""From a config to the data, the model and the card of a run: all checked, nothing written."""
+"""The network that a run begins with: pretrained, or fresh."""
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,27 +9,23 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 import checkpoints
 import zoo
 from checkpoints import surgery
 from checkpoints.card import Card
 from checkpoints.paths import local
-from checkpoints.preprocess import Preprocess, SequencePreprocess
-from train.augment import Augment
+from checkpoints.preprocess import SequencePreprocess
 from train.config import Config
-from train.data import Dataset, evaluation_split, few_shot, load_dataset
-from train.parallel import check_divisible
+from train.data import Dataset
+from train.preprocessing import default_preprocess, refuse_options_for_images
 from zoo.errors import UsageError
 from zoo.nasnet import genotype_from_json, genotype_to_json
 from zoo.parameters import paths
 
-SMALL = 64  # images up to this side are used as they are, in pixels
 
-
-class Start(NamedTuple):
-    """A model before its first update.
+class Network(NamedTuple):
+    """A network before its first update.
 
     Attributes:
         model: the module, in the dtype of the run.
@@ -45,33 +40,15 @@ class Start(NamedTuple):
     fresh: Sequence[str]
 
 
-def load_data(config: Config) -> tuple[Dataset, Dataset]:
-    """The training images (a few of each class, if so configured) and those of the evaluation."""
-    if config.dataset is None:
-        there = f", for no run to resume was read from `out` {config.out}" if config.resume else ""
-        raise UsageError(
-            f"`dataset` is needed: a tensorflow-datasets name or a folder of images{there}"
-        )
-    options = {"data_dir": config.data_dir, "skip_broken": config.skip_broken}
-    split = config.eval_split or evaluation_split(config.dataset, config.data_dir)
-    training = load_dataset(config.dataset, config.train_split, **options)
-    evaluation = load_dataset(config.dataset, split, **options)
-    if config.per_class is not None:
-        training = few_shot(training, config.per_class, config.seed)
-    check_divisible(config.batch_size, jax.device_count(), "devices")
-    check_divisible(config.batch_size, config.batch_norm_groups, "`batch_norm_groups`")
-    return training, evaluation
-
-
-def load_model(config: Config, data: Dataset) -> Start:
+def load_network(config: Config, data: Dataset) -> Network:
     """The pretrained model of `config.weights` fitted to the classes, or a fresh `config.model`."""
     if config.weights is None:
-        return fresh_model(config, data)
+        return fresh_network(config, data)
     if config.genotype is not None:
         raise UsageError("`genotype` goes with `model`: pretrained `weights` have their own cells")
     is_series = len(data[0]["input"].shape) == 2
     if is_series:
-        _refuse_options_for_images(config, data)
+        refuse_options_for_images(config, data)
     loaded = checkpoints.load(
         config.weights,
         class_names=data.class_names,
@@ -91,12 +68,12 @@ def load_model(config: Config, data: Dataset) -> Start:
         )
     if not config.overrides:
         model = loaded.model.clone(**_dtype(config))
-        return Start(model, loaded.variables, loaded.card, loaded.fresh)
+        return Network(model, loaded.variables, loaded.card, loaded.fresh)
     card = dataclasses.replace(loaded.card, overrides={**loaded.card.overrides, **config.overrides})
     fields = {**card.overrides, **_dtype(config)}
     model = zoo.create_model(card.architecture, num_classes=card.num_classes, **fields)
     _require_same_parameters(model, loaded.variables, card)
-    return Start(model, loaded.variables, card, loaded.fresh)
+    return Network(model, loaded.variables, card, loaded.fresh)
 
 
 def _require_same_parameters(model: nn.Module, variables: Any, card: Card) -> None:
@@ -115,7 +92,7 @@ def _require_same_parameters(model: nn.Module, variables: Any, card: Card) -> No
         )
 
 
-def fresh_model(config: Config, data: Dataset) -> Start:
+def fresh_network(config: Config, data: Dataset) -> Network:
     """`config.model` with random weights, for the images and classes of `data`."""
     if config.model is None:
         raise UsageError("`model` or `weights` is needed; `zoo list` and `zoo weights` show them")
@@ -142,98 +119,12 @@ def fresh_model(config: Config, data: Dataset) -> Start:
         paper=zoo.model_info(config.model).paper,
         parameters=surgery.count(variables["params"]),
     )
-    return Start(model, variables, card, ("everything",))
-
-
-def default_preprocess(config: Config, data: Dataset) -> Preprocess:
-    """Small images as they are, larger ones at the architecture's size with the usual crop.
-
-    Series of numbers get the mean and spread of those of the data.
-    """
-    shapes = [data[i]["input"].shape for i in range(min(len(data), 16))]
-    if len(shapes[0]) == 2:
-        return series_preprocess(config, data)
-    native = max(max(height, width) for height, width, _ in shapes)
-    channels = max(channels for *_, channels in shapes)  # one picture in colour makes them all so
-    size = config.image_size or (native if native <= SMALL else _catalogue_size(config))
-    preprocess = Preprocess(image_size=size, crop_pct=1.0 if native <= SMALL else 0.875)
-    if channels == 1:
-        return dataclasses.replace(preprocess, mean=(0.5,), std=(0.5,))
-    return preprocess
-
-
-def series_preprocess(config: Config, data: Dataset) -> SequencePreprocess:
-    """The longest of some series, and mean and standard deviation of their channels.
-
-    Raises:
-        UsageError: options for images are set, or the network reads nothing but images.
-    """
-    _refuse_options_for_images(config, data)
-    assert config.model is not None
-    family = zoo.model_info(config.model).family
-    if family not in SERIES_FAMILIES:
-        raise UsageError(
-            f"`model` {config.model} reads images, and {data.name} holds series of numbers; choose "
-            f"one of the families {', '.join(SERIES_FAMILIES)}"
-        )
-    some = np.linspace(0, len(data) - 1, min(len(data), SOME)).astype(int)
-    series = [np.asarray(data[i]["input"], np.float64) for i in some.tolist()]
-    steps = np.concatenate(series)
-    spread = steps.std(axis=0)
-    return SequencePreprocess(
-        mean=tuple(steps.mean(axis=0).tolist()),
-        std=tuple(np.where(spread > 0, spread, 1).tolist()),
-        length=max(map(len, series)),
-    )
-
-
-def _refuse_options_for_images(config: Config, data: Dataset) -> None:
-    plain = vars(Augment())
-    given = [name for name, value in vars(config.augment).items() if value != plain[name]]
-    if config.image_size is not None:
-        given = ["image_size", *given]
-    if given:
-        raise UsageError(
-            f"{', '.join(f'`{name}`' for name in given)} {'is' if len(given) == 1 else 'are'} for "
-            f"images, and {data.name} holds series of numbers; leave {_THEM[len(given) == 1]} out"
-        )
-
-
-_THEM = {True: "it", False: "them"}
-SERIES_FAMILIES = ("lssl", "hopfield")
-SOME = 1024  # series from which length, mean and spread are taken
-
-
-def total_steps(config: Config, examples: int, *, step: int = 0, seen: int = 0) -> int:
-    """Updates of the whole run, of which `step` have been made on `seen` images."""
-    if config.steps is not None:
-        return config.steps
-    remaining = (config.epochs or DEFAULT_EPOCHS) * examples - seen
-    return step + max(math.ceil(remaining / config.batch_size), 0)
-
-
-DEFAULT_EPOCHS = 30
+    return Network(model, variables, card, ("everything",))
 
 
 def init_key(config: Config) -> jax.Array:
-    """Key of fresh weights; that of the updates is `run_key`."""
+    """Key of fresh weights; that of the updates is another, see `train.plan`."""
     return jax.random.fold_in(jax.random.key(config.seed), 0)
-
-
-def run_key(config: Config) -> jax.Array:
-    """Key that a run folds with its step for dropout and the like."""
-    return jax.random.fold_in(jax.random.key(config.seed), 1)
-
-
-def _catalogue_size(config: Config) -> int:
-    assert config.model is not None
-    size = zoo.model_info(config.model).image_size
-    if size is None:
-        raise UsageError(
-            f"`image_size` is needed: {config.model} reads sequences, and images of more than "
-            f"{SMALL} pixels have no usual size there; give one, as in `image_size=32`"
-        )
-    return size
 
 
 def fixed_size(model: nn.Module, side: int) -> dict[str, Any]:

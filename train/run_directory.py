@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from checkpoints import paths, remote
-from train import config as configs
-from train import divergence, hosts, owner, recorded
+from train import config_file, data_facts, divergence, hosts, owner
 from train.config import Config
 from train.owner import Owner
 from zoo.errors import UsageError
@@ -22,7 +21,7 @@ def owned(
 
     Args:
         config: of the run.
-        facts: what `train.recorded` says of the data; a run goes on with no other.
+        facts: what `train.data_facts` says of the data; a run goes on with no other.
         say: is told news.
 
     Yields:
@@ -35,7 +34,7 @@ def owned(
         directory = run_directory(config, say)
         owners.append(Owner(directory, take_over=config.take_over, say=say))
         check(config, directory, lambda _: None)  # again: a run may have been here in between
-        recorded.check(directory, facts)
+        data_facts.check(directory, facts)
         return str(directory)
 
     try:
@@ -134,16 +133,16 @@ def _default(config: Config) -> Path | Any:
 
 
 def _check_same(config: Config, directory: Path | Any, say: Callable[[str], None]) -> None:
-    changes = configs.difference(config, configs.read(directory))
+    changes = config_file.difference(config, config_file.read(directory))
     diverged = divergence.remembered(directory) is not None
     refused = {
         name: change
         for name, change in changes.items()
-        if name not in configs.FREE and not (diverged and configs.tames(name, *change))
+        if not config_file.is_free(name) and not (diverged and config_file.tames(name, *change))
     }
     if refused:
         lines = [f"  {_field(n)}: {old!r} there, {new!r} here" for n, (old, new) in refused.items()]
-        free = "batch size, steps, devices, `parallel`, and how often to log, evaluate and save"
+        free = "batch size, steps, devices, `parallel`, and when to log, evaluate and save"
         free += ", and lower rates or `clip_norm` since it diverged" if diverged else ""
         raise UsageError(
             f"{directory} holds a run with another config; only {free} may change on "

@@ -8,8 +8,7 @@ import pytest
 
 import train
 import zoo
-from train import config as configs
-from train import recorded
+from train import config_file, data_facts
 from train.data import digest
 
 
@@ -21,8 +20,8 @@ def begun(pictures, tmp_path):
         model="resnet8", dataset=str(folder), steps=1, batch_size=8, out=str(run), resume=True
     )
     run.mkdir()
-    configs.save(config, run / "config.json")
-    recorded.record(run, facts(folder))
+    config_file.save(config, run / "config.json")
+    data_facts.record(run, facts(folder))
     return config, folder
 
 
@@ -30,7 +29,7 @@ def facts(folder, per_class=None):
     training = train.load_dataset(folder, "train")
     if per_class:
         training = train.few_shot(training, per_class, 0)
-    return recorded.facts(training, train.load_dataset(folder, "test"))
+    return data_facts.facts(training, train.load_dataset(folder, "test"))
 
 
 def first(folder, label):
@@ -65,7 +64,7 @@ CHANGES = {
 @pytest.mark.parametrize(("change", "words"), CHANGES.values(), ids=CHANGES)
 def test_other_data_is_refused_with_the_difference(begun, change, words):
     config, folder = begun
-    recorded.check(folder.parent / "run", facts(folder))
+    data_facts.check(folder.parent / "run", facts(folder))
     change(folder)
     with pytest.raises(zoo.UsageError, match="has changed since it began") as refused:
         train.fit(config)
@@ -81,18 +80,18 @@ def test_a_few_of_each_class_are_told_by_all_the_files(begun):
 
 def test_data_sets_without_files_are_told_by_their_numbers(tmp_path):
     digits = train.load_dataset("zoo_digits", "validation")
-    now = recorded.facts(digits, digits)
+    now = data_facts.facts(digits, digits)
     assert now["training"] == {
         "of": "zoo_digits:validation",
         "examples": 360,
         "classes": dict.fromkeys("0123456789"),
         "contents": {"version": "1.0.0"},
     }
-    recorded.record(tmp_path, now)
-    recorded.check(tmp_path, now)
-    fewer = recorded.facts(digits, train.few_shot(digits, 2, 0))
+    data_facts.record(tmp_path, now)
+    data_facts.check(tmp_path, now)
+    fewer = data_facts.facts(digits, train.few_shot(digits, 2, 0))
     with pytest.raises(zoo.UsageError, match="evaluation: 360 examples there, 20 here"):
-        recorded.check(tmp_path, fewer)
+        data_facts.check(tmp_path, fewer)
 
 
 def test_other_contents_under_the_same_names_and_sizes_are_refused(begun):
@@ -103,7 +102,7 @@ def test_other_contents_under_the_same_names_and_sizes_are_refused(begun):
     path.write_bytes(body)
     words = "training: the first images of each class: other contents"
     with pytest.raises(zoo.UsageError, match=words):
-        recorded.check(folder.parent / "run", facts(folder))
+        data_facts.check(folder.parent / "run", facts(folder))
 
 
 def replaced(path, value, index=0):
@@ -127,14 +126,16 @@ def test_changed_arrays_are_refused(tmp_path, change, name):
     shutil.copytree(tmp_path / "a", tmp_path / "b")
 
     def found(place):
-        return recorded.facts(*(train.load_dataset(tmp_path / place, s) for s in ("train", "test")))
+        return data_facts.facts(
+            *(train.load_dataset(tmp_path / place, s) for s in ("train", "test"))
+        )
 
-    recorded.record(tmp_path, found("a"))
-    recorded.check(tmp_path, found("b"))  # a copy is the same data
+    data_facts.record(tmp_path, found("a"))
+    data_facts.check(tmp_path, found("b"))  # a copy is the same data
     change(tmp_path / "b")
     words = f"since it began:\n  training: train/{name}.npy: other contents\n"
     with pytest.raises(zoo.UsageError, match=words):
-        recorded.check(tmp_path, found("b"))
+        data_facts.check(tmp_path, found("b"))
 
 
 def test_large_files_are_sampled_from_end_to_end(tmp_path, monkeypatch):
@@ -155,10 +156,10 @@ def test_large_files_are_sampled_from_end_to_end(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("content", ["", "[]", '{"training": 3}'])
 def test_a_record_that_cannot_be_read_is_a_sentence(tmp_path, content):
-    (tmp_path / recorded.NAME).write_text(content)
+    (tmp_path / data_facts.NAME).write_text(content)
     digits = train.load_dataset("zoo_digits", "test")
     with pytest.raises(zoo.UsageError, match="cannot be read"):
-        recorded.check(tmp_path, recorded.facts(digits, digits))
+        data_facts.check(tmp_path, data_facts.facts(digits, digits))
 
 
 def test_a_new_name_of_the_folder_is_a_change_of_the_config(begun):

@@ -12,12 +12,11 @@ from checkpoints import store
 from checkpoints.card import Card, current_versions
 from train import divergence, hosts
 from train.state import TrainState
-from train.stored import from_stored, to_stored
+from train.stored_state import from_stored, to_stored
 from zoo.errors import UsageError
 from zoo.parameters import Parameters
 
 T = TypeVar("T")
-Window = list[dict[str, Any]]  # metrics of the updates since the last row of the log
 
 
 class Progress(NamedTuple):
@@ -36,8 +35,14 @@ class Progress(NamedTuple):
     devices: int | None = None
 
 
-def run_source(progress: Progress, started_from: str | None) -> dict[str, Any]:
-    """`Card.source` of a checkpoint of a run: what `read_progress` reads again."""
+def run_source(progress: Progress, started_from: str | None, best: str) -> dict[str, Any]:
+    """`Card.source` of a checkpoint of a run: what `read_progress` reads again.
+
+    Args:
+        progress: how far the run is.
+        started_from: name of the weights that it began with.
+        best: figure by which it ranks its checkpoints, see `checkpoints.retention`.
+    """
     names = progress.window[0] if progress.window else ()
     unlogged = {name: [float(m[name]) for m in progress.window] for name in names}
     return {
@@ -45,6 +50,7 @@ def run_source(progress: Progress, started_from: str | None) -> dict[str, Any]:
         "started_from": started_from,
         "examples": progress.examples,
         "devices": progress.devices,
+        "best": best,
         **({"unlogged": unlogged} if unlogged else {}),
     }
 

@@ -1,0 +1,163 @@
+"""What a run comes to before any of it happens: a pure function of its config."""
+
+import dataclasses
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from train import data_facts, methods
+from train.config import Config
+from train.data import Dataset, few_shot, load_dataset
+from train.evaluations import Measured, open_named, open_own
+from train.loggers import require_libraries
+from train.losses import softmax_cross_entropy
+from train.network import Network, load_network
+from train.objective import Objective
+from train.optimizer import check_rates, make_optimizer
+from train.parallel import check_divisible
+from train.schedules import make_schedule
+from train.task import task_of
+from zoo.errors import UsageError
+from zoo.parameters import Parameters
+
+EPOCHS = 30  # of a run that gives neither epochs nor steps
+
+
+class Plan(NamedTuple):
+    """A run before its first update, or its next.
+
+    Attributes:
+        config: complete, with the names of what was passed from Python.
+        training: data that is trained on.
+        evaluation: data of the run's own evaluation.
+        evaluations: data of the others, by their names.
+        facts: what `train.data_facts` says of training and evaluation.
+        network: what is trained, with the weights that it begins with.
+        steps: updates of the whole run.
+        schedule: rates of all of them.
+        optimizer: the transformation.
+        objective: what is minimised.
+        parameters: what is trained, or None if that is everything.
+    """
+
+    config: Config
+    training: Dataset
+    evaluation: Dataset
+    evaluations: dict[str, Measured]
+    facts: dict[str, Any]
+    network: Network
+    steps: int
+    schedule: optax.Schedule
+    optimizer: optax.GradientTransformationExtraArgs
+    objective: Objective
+    parameters: Parameters | None
+
+
+def plan(
+    config: Config, *, objective: Objective | None = None, parameters: Parameters | None = None
+) -> Plan:
+    """Data, network, schedule and method of a run; nothing is written and no thread is started.
+
+    Args:
+        config: the run.
+        objective: as in `train.fit`.
+        parameters: as in `train.fit`.
+
+    Raises:
+        UsageError: the config cannot be run as it stands.
+
+    >>> config = train.Config(model="resnet8", dataset="zoo_digits", epochs=2.0)
+    >>> planned = train.plan(config)
+    >>> planned.steps, len(planned.training), planned.network.card.num_classes
+    (34, 1077, 10)
+    """
+    require_libraries(config)
+    for name, value in {"objective": objective, "parameters": parameters}.items():
+        if value is not None:
+            config = dataclasses.replace(config, **{name: (methods.recorded(value),)})
+    training, own = _training_data(config), open_own(config)
+    check_divisible(config.batch_size, jax.device_count(), "devices")
+    check_divisible(config.batch_size, config.batch_norm_groups, "`batch_norm_groups`")
+    network = load_network(config, training)
+    if parameters is None:
+        parameters = methods.parameters_of(config.parameters)
+    check_rates(config.optimization, _trained(network, parameters))
+    steps = total_steps(config, len(training))
+    schedule, optimizer = _updates(config, len(training), steps)
+    return Plan(
+        config=config,
+        training=training,
+        evaluation=own,
+        evaluations=open_named(config, network),
+        facts=data_facts.facts(training, own),
+        network=network,
+        steps=steps,
+        schedule=schedule,
+        optimizer=optimizer,
+        objective=objective or _objective(config, training, network, steps),
+        parameters=parameters,
+    )
+
+
+def continued(planned: Plan, step: int, seen: int, objective: Objective | None = None) -> Plan:
+    """The plan of a run of which `step` updates have been made on `seen` examples.
+
+    Args:
+        planned: as the run begins.
+        step: updates made.
+        seen: examples that they saw; with other batches than before, epochs are other steps.
+        objective: as in `plan`.
+    """
+    config, examples = planned.config, len(planned.training)
+    steps = total_steps(config, examples, step=step, seen=seen)
+    if steps == planned.steps:
+        return planned
+    schedule, optimizer = _updates(config, examples, steps)
+    made = objective or _objective(config, planned.training, planned.network, steps)
+    return planned._replace(steps=steps, schedule=schedule, optimizer=optimizer, objective=made)
+
+
+def total_steps(config: Config, examples: int, *, step: int = 0, seen: int = 0) -> int:
+    """Updates of the whole run, of which `step` have been made on `seen` images."""
+    if config.steps is not None:
+        return config.steps
+    remaining = (config.epochs or EPOCHS) * examples - seen
+    return step + max(math.ceil(remaining / config.batch_size), 0)
+
+
+def _training_data(config: Config) -> Dataset:
+    """All training images, or a few of each class, if so configured."""
+    if config.dataset is None:
+        there = f", for no run to resume was read from `out` {config.out}" if config.resume else ""
+        raise UsageError(
+            f"`dataset` is needed: a tensorflow-datasets name or a folder of images{there}"
+        )
+    options = {"data_dir": config.data_dir, "skip_broken": config.skip_broken}
+    data = load_dataset(config.dataset, config.train_split, **options)
+    if config.per_class is not None:
+        data = few_shot(data, config.per_class, config.seed)
+    return methods.trained_on(config.objective, data)
+
+
+def _updates(
+    config: Config, examples: int, steps: int
+) -> tuple[optax.Schedule, optax.GradientTransformationExtraArgs]:
+    epoch = -(-examples // config.batch_size)
+    rule = make_optimizer(config.optimization, steps, epoch=epoch)
+    optimizer = methods.optimizer_of(config.objective, rule)
+    return make_schedule(config.optimization, steps), optimizer
+
+
+def _objective(config: Config, training: Dataset, network: Network, steps: int) -> Objective:
+    smoothing = config.optimization.label_smoothing
+    smoothed = functools.partial(softmax_cross_entropy, smoothing=smoothing) if smoothing else None
+    setting = methods.Setting(task_of(training), steps, smoothed, network.card.preprocess)
+    return methods.objective_of(config.objective, setting)
+
+
+def _trained(network: Network, parameters: Parameters | None) -> Any:
+    params = network.variables["params"]
+    return params if parameters is None else parameters.split(params)[0]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 
-from zoo.catalogue import CATALOGUE, Row
+from zoo.catalogue import CATALOGUE, Row, family_of
 from zoo.errors import UsageError, closest, shown
 from zoo.fields import check_fields, frozen
 from zoo.initialization import init_variables
@@ -60,13 +60,13 @@ def list_models(pattern: str = "*", *, family: str | None = None) -> list[str]:
     Raises:
         UsageError: no such family.
     """
-    families = {_family(row) for row in CATALOGUE.values()}
+    families = {family_of(row.build()) for row in CATALOGUE.values()}
     if family is not None and family not in families:
         raise UsageError(f"no family {family!r}; there are {', '.join(sorted(families))}")
     return sorted(
         name
         for name, row in CATALOGUE.items()
-        if fnmatch.fnmatchcase(name, pattern) and family in (None, _family(row))
+        if fnmatch.fnmatchcase(name, pattern) and family in (None, family_of(row.build()))
     )
 
 
@@ -79,7 +79,7 @@ def model_info(name: str) -> ModelInfo:
     row = _row(name)
     return ModelInfo(
         name=name,
-        family=_family(row),
+        family=family_of(row.build()),
         parameters=row.parameters,
         image_size=max(row.input_shape[:2]) if len(row.input_shape) == 3 else None,
         channels=row.input_shape[-1],
@@ -117,7 +117,3 @@ def _row(name: str) -> Row:
         )
     near = closest(name, CATALOGUE)
     raise UsageError(f"no architecture {shown(name)}{near or '; `zoo list` shows all'}")
-
-
-def _family(row: Row) -> str:
-    return type(row.build()).__module__.rpartition(".")[2]

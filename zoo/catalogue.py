@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import flax.linen as nn
+
 from zoo import efficientnet, hopfield, inception, lssl, nasnet, resnet, resnetv2, sret, tnt
 
 
@@ -224,3 +226,13 @@ CATALOGUE: dict[str, Row] = {
         hopfield.hopfield_encoder_nano, 24_362, (8, 8, 1), 0.00171, "2008.02217"),
 }
 # fmt: on
+
+
+def family_of(model: nn.Module) -> str:
+    """The module or package of `zoo` that a model's class is from; of another class, its package.
+
+    >>> family_of(resnet.resnet18())
+    'resnet'
+    """
+    module = type(model).__module__.removeprefix("zoo.").removeprefix("layers.")
+    return module.partition(".")[0]

@@ -23,6 +23,7 @@ from checkpoints.convert.rules import (
     source_name,
     to_source,
 )
+from zoo.catalogue import family_of
 from zoo.errors import UsageError
 
 __all__ = [
@@ -151,7 +152,7 @@ def _resolved(table: Any, model: nn.Module) -> Table:
 
 def _names(model: nn.Module) -> Any:
     """The module of this package that is for the family of a model; None if there is none."""
-    module = f"{__name__}.{type(model).__module__.rpartition('.')[2]}"
+    module = f"{__name__}.{family_of(model)}"
     return importlib.import_module(module) if importlib.util.find_spec(module) else None
 
 
@@ -159,7 +160,7 @@ def _table(model: nn.Module, source: str) -> Table:
     tables = _tables(model)
     if source not in tables:
         known = ", ".join(tables) or "none"
-        family = type(model).__module__.rpartition(".")[2]
+        family = family_of(model)
         raise UsageError(f"no names of {family} models are known for {source!r}; known: {known}")
     return _resolved(tables[source], model)
 

@@ -1,12 +1,4 @@
-r"""LSSL: a deep network of linear state-space layers for long sequences.
-
-Gu, Johnson, Goel, Saab, Dao, Rudra & Ré, "Combining Recurrent, Convolutional, and Continuous-time
-Models with Linear State-Space Layers", 2021, https://arxiv.org/abs/2110.13985. Each block adds what
-a layer makes of the normalised sequence; the mean over time, or the last step, goes to the head.
-The layer itself, in its three forms, is `zoo.layers.linear_state_space`.
-
-An image is read as a sequence of its pixels, row by row; sequences are (batch, length, channels).
-"""
+"""The network: a stack of blocks, run over whole sequences or step by step."""
 
 from collections.abc import Callable
 from functools import partial
@@ -20,75 +12,13 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from zoo.errors import UsageError
-from zoo.layers.initializers import LECUN_UNIFORM, ZEROS, Initializer
+from zoo.layers.head import linear_head
+from zoo.layers.initializers import LECUN_UNIFORM, Initializer
 from zoo.layers.linear_state_space import LinearStateSpace, System
 from zoo.layers.norm import LayerNorm
 from zoo.layers.transition import Transition, legs
-
-ModuleFactory = Callable[..., Any]
-Lengths = Int[Array, " n"] | Int[np.ndarray, " n"]
-POOLS: dict[str, Callable[[Array], Array]] = {  # of sequences (b, l, h)
-    "mean": lambda x: x.mean(axis=1),
-    "sum": lambda x: x.sum(axis=1),
-    "first": lambda x: x[:, 0],
-    "last": lambda x: x[:, -1],
-}
-POOLS_TO_LENGTH: dict[str, Callable[[Array, Array], Array]] = {  # of as many steps of each
-    "mean": lambda x, lengths: (_total(x, lengths) / lengths[:, None]).astype(x.dtype),
-    "sum": lambda x, lengths: _total(x, lengths).astype(x.dtype),
-    "first": lambda x, lengths: x[:, 0],
-    "last": lambda x, lengths: jnp.take_along_axis(x, lengths[:, None, None] - 1, axis=1)[:, 0],
-}
-
-
-def _total(x: Float[Array, "b l h"], lengths: Lengths) -> Float[Array, "b h"]:
-    """Sums over as many steps of each sequence, in at least float32."""
-    there = jnp.arange(x.shape[1])[None] < lengths[:, None]
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    return jnp.where(there[..., None], x, 0).sum(axis=1, dtype=wide)
-
-
-class Block(nn.Module):
-    """`x + layer(norm(x))`, or `norm(x + layer(x))`.
-
-    Attributes:
-        layer: factory of the state-space layer.
-        norm: factory of the normalisation.
-        prenorm: the first of the two.
-        dropout: probability of dropping a feature of the branch, for all times at once.
-    """
-
-    layer: ModuleFactory
-    norm: ModuleFactory
-    prenorm: bool
-    dropout: float
-
-    def setup(self) -> None:
-        self.state_space = self.layer(name="layer")
-        self.normalize = self.norm(name="norm")
-        self.drop = nn.Dropout(self.dropout, broadcast_dims=(1,))
-
-    def __call__(self, x: Float[Array, "b l h"], train: bool) -> Float[Array, "b l h"]:
-        branch = self.state_space(self._before(x), train=train)
-        return self._after(x + self.drop(branch, deterministic=not train))
-
-    def system(self) -> System:
-        return self.state_space.system()
-
-    def initial_state(self, batch: int) -> Float[Array, "b h n"]:
-        return self.state_space.initial_state(batch)
-
-    def step(
-        self, system: System, state: Float[Array, "b h n"], x: Float[Array, "b h"]
-    ) -> tuple[Float[Array, "b h n"], Float[Array, "b h"]]:
-        state, branch = self.state_space.step(system, state, self._before(x))
-        return state, self._after(x + branch)
-
-    def _before(self, x: Array) -> Array:
-        return self.normalize(x) if self.prenorm else x
-
-    def _after(self, x: Array) -> Array:
-        return x if self.prenorm else self.normalize(x)
+from zoo.lssl.block import Block, ModuleFactory
+from zoo.lssl.pools import POOLS, POOLS_TO_LENGTH, Lengths
 
 
 class Stream(NamedTuple):
@@ -157,10 +87,11 @@ class LSSL(nn.Module):
             raise UsageError(f"`pool` must be one of {', '.join(POOLS)}; got {self.pool!r}.")
         if self.depth < 1:
             raise UsageError(f"`depth` must be at least 1, got {self.depth}.")
-        dense = partial(nn.Dense, kernel_init=LECUN_UNIFORM)
         # Without a bias, one channel would leave nothing but its sign behind the first norm.
-        bias_init = Initializer("uniform")
-        self.encoder = dense(self.width, bias_init=bias_init, dtype=self.dtype, name="encoder")
+        bias = Initializer("uniform")
+        self.encoder = nn.Dense(
+            self.width, kernel_init=LECUN_UNIFORM, bias_init=bias, dtype=self.dtype, name="encoder"
+        )
         norm = partial(self.norm, epsilon=1e-5, dtype=self.dtype)
         block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
         self.blocks = [
@@ -169,9 +100,7 @@ class LSSL(nn.Module):
         ]
         if self.prenorm:
             self.final_norm = norm(name="final_norm")
-        if self.num_classes is not None:
-            dtype = jnp.promote_types(self.dtype, jnp.float32)
-            self.head = dense(self.num_classes, bias_init=ZEROS, dtype=dtype, name="head")
+        self.head = linear_head(self.num_classes, self.dtype)
 
     def _layer(self) -> ModuleFactory:
         return partial(
@@ -290,22 +219,4 @@ class LSSL(nn.Module):
         return self.final_norm(x) if self.prenorm else x
 
     def _read_out(self, pooled: Array) -> Array:
-        return pooled if self.num_classes is None else self.head(pooled)
-
-
-# Tables 1, 2, 4 and 11: width H, states N, channels M, blocks, dropout.
-lssl_smnist = partial(LSSL, width=128, state_size=128, depth=6, dropout=0.2)
-lssl_pmnist = partial(lssl_smnist, permutation_seed=0)
-lssl_scifar = partial(LSSL, width=256, state_size=256, depth=4, channels=4, dropout=0.3)
-lssl_speech = partial(LSSL, width=256, state_size=128, depth=4, channels=2, dropout=0.2)
-lssl_bidmc = partial(LSSL, width=128, state_size=128, depth=6, num_classes=1, dropout=0.1)
-
-# "LSSL-f": A, B and the time steps stay as they begin.
-lssl_smnist_f = partial(lssl_smnist, learn="none", learn_dt=False)
-lssl_pmnist_f = partial(lssl_pmnist, learn="none", learn_dt=False)
-lssl_scifar_f = partial(lssl_scifar, learn="none", learn_dt=False)
-lssl_speech_f = partial(lssl_speech, learn="none", learn_dt=False)
-lssl_bidmc_f = partial(lssl_bidmc, learn="none", learn_dt=False)
-
-# Small images, pixel by pixel.
-lssl_nano = partial(LSSL, width=64, state_size=32, depth=4, dt_range=(1e-2, 0.5))
+        return self.head(pooled)

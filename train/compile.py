@@ -219,10 +219,10 @@ def exchanges(program: str) -> list[tuple[str, int]]:
     """Kind and bytes of the result of each exchange between devices in the text of a program."""
     # An asynchronous one is a pair, NAME-start and NAME-done, of which the second has the result.
     found = re.findall(rf"= (\S.*?) ({'|'.join(COLLECTIVES)})(?:-done)?\(", program)
-    return [(kind, _nbytes(result)) for result, kind in found]
+    return [(kind, nbytes(result)) for result, kind in found]
 
 
-def _nbytes(shapes: str) -> int:
+def nbytes(shapes: str) -> int:
     """Bytes of arrays as the text of a program writes them, such as (f32[8,3]{1,0}, bf16[])."""
     dtypes = {"pred": "bool", "bf16": "bfloat16"}
     return sum(

@@ -55,5 +55,6 @@ def multiply(
     lower: Diagonal, main: Diagonal, upper: Diagonal, x: Float[Array, "n k"]
 ) -> Float[Array, "n k"]:
     """The right side that `solve` would bring back to x."""
-    before, after = jnp.roll(x, 1, axis=0), jnp.roll(x, -1, axis=0)
+    none = jnp.zeros_like(x[:1])  # where an entry of `lower` or `upper` is not in the matrix
+    before, after = jnp.concatenate([none, x[:-1]]), jnp.concatenate([x[1:], none])
     return lower[:, None] * before + main[:, None] * x + upper[:, None] * after

@@ -34,7 +34,6 @@ from zoo.errors import UsageError
 
 BATCH, FIRST, DIGITS = 2, 4, 8
 TOLERANCE = 1e-5  # of the largest output, in float32 on any device
-_LOOSER = {"lssl": 1e-4}  # long sums in float32, as everywhere where these networks are compared
 _NUMBERS = ("largest", "mean", "rms", "projection")
 
 
@@ -106,7 +105,7 @@ def error(found: Mapping[str, Any], recorded: Mapping[str, Any]) -> float:
 
 def tolerance(card: Card) -> float:
     """Up to which error two computations of these weights count as equal."""
-    return _LOOSER.get(zoo.model_info(card.architecture).family, TOLERANCE)
+    return zoo.model_info(card.architecture).tolerance
 
 
 def _rounded(value: float) -> float:

@@ -114,7 +114,7 @@ def _architecture(path: Path, tensors: Mapping[str, Any]) -> str:
             f"give the folder, {str(path.parent)!r}, or `architecture`."
         )
     fits = recognise.fitting(tensors)
-    example = fits[0] if fits else "resnet50"
+    example = fits[0] if fits else zoo.list_models()[0]
     known = f" But {recognise.same_shapes(fits)}." if fits else ""
     raise UsageError(
         f"{str(path)!r} does not say which model it is for; give `architecture`, as in "

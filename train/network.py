@@ -20,7 +20,6 @@ from train.config import Config
 from train.data import Dataset
 from train.preprocessing import default_preprocess, refuse_options_for_images
 from zoo.errors import UsageError
-from zoo.nasnet import genotype_from_json, genotype_to_json
 from zoo.parameters import paths
 
 
@@ -138,11 +137,11 @@ def _genotype(model: nn.Module, config: Config) -> dict[str, Any]:
         return {}
     if not hasattr(model, "genotype"):
         raise UsageError(
-            f"`genotype` is for networks of cells such as nasnet_nano, and `model` {config.model} "
-            "is none; leave it out"
+            f"`genotype` is for networks of cells, and `model` {config.model} is none; leave it out"
         )
     value = _read_json("genotype", local(config.genotype))
-    return {"genotype": genotype_to_json(genotype_from_json(value))}
+    of_cells: Any = model
+    return {"genotype": of_cells.checked_genotype(value)}
 
 
 def _read_json(field: str, path: Path) -> Any:

@@ -12,7 +12,6 @@ from train.data import Dataset
 from zoo.errors import UsageError
 
 SMALL = 64  # images up to this side are used as they are, in pixels
-SERIES_FAMILIES = ("lssl", "hopfield")
 SOME = 1024  # series from which length, mean and spread are taken
 
 
@@ -41,11 +40,12 @@ def series_preprocess(config: Config, data: Dataset) -> SequencePreprocess:
     """
     refuse_options_for_images(config, data)
     assert config.model is not None
-    family = zoo.model_info(config.model).family
-    if family not in SERIES_FAMILIES:
+    if zoo.model_info(config.model).reads != "series":
+        names = (zoo.model_info(name) for name in zoo.list_models())
+        families = sorted({info.family for info in names if info.reads == "series"})
         raise UsageError(
             f"`model` {config.model} reads images, and {data.name} holds series of numbers; choose "
-            f"one of the families {', '.join(SERIES_FAMILIES)}"
+            f"one of the families {', '.join(families)}"
         )
     some = np.linspace(0, len(data) - 1, min(len(data), SOME)).astype(int)
     series = [np.asarray(data[i]["input"], np.float64) for i in some.tolist()]

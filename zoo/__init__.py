@@ -41,6 +41,9 @@ class ModelInfo(NamedTuple):
         paper: address of the paper.
         input_shape: shape of one such input, without the batch: (height, width, channels) of an
             image, (length, channels) of a sequence.
+        reads: "image", or "series" for networks of any series, to which an image is one of pixels.
+        tolerance: up to which share of the largest output two computations in float32 count as
+            equal.
     """
 
     name: str
@@ -52,6 +55,8 @@ class ModelInfo(NamedTuple):
     gmacs: float
     paper: str
     input_shape: tuple[int, ...]
+    reads: str
+    tolerance: float
 
 
 def list_models(pattern: str = "*", *, family: str | None = None) -> list[str]:
@@ -87,6 +92,8 @@ def model_info(name: str) -> ModelInfo:
         gmacs=row.gmacs,
         paper=f"https://arxiv.org/abs/{row.paper}",
         input_shape=row.input_shape,
+        reads=row.reads,
+        tolerance=row.tolerance,
     )
 
 

@@ -132,6 +132,11 @@ def pooling(model: nn.Module) -> str:
     return getattr(_names(model), "POOL", "avg")
 
 
+def constructor_options(model: nn.Module, library: str) -> dict[str, Any]:
+    """What a library's constructor of the same network takes, to build no more than it."""
+    return dict(getattr(_names(model), "CONSTRUCTOR_OPTIONS", {}).get(library, {}))
+
+
 def _tables(model: nn.Module) -> Mapping[str, Any]:
     """Tables of the model's family by library, and that of our own names."""
     found = getattr(_names(model), "TABLES", {})

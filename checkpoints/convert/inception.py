@@ -8,6 +8,9 @@ from zoo import inception
 from zoo.errors import UsageError
 from zoo.inception import Fork, Mixed, Pool, Residual, Stages, Unit, units_of
 
+CONSTRUCTOR_OPTIONS = {
+    "torchvision": {"aux_logits": False, "init_weights": False, "transform_input": False}
+}
 LEAVES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 STEPS = range(1, 6)  # more units than any branch has
 

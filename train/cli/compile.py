@@ -17,7 +17,6 @@ from train.config import OptimizerConfig, Parallel
 from train.network import fixed_size
 from train.optimizer import make_optimizer
 from train.parallel import data_mesh
-from train.preprocessing import SERIES_FAMILIES
 from train.report import console, table
 from train.roofline import roofline_seconds
 from zoo.errors import UsageError
@@ -106,7 +105,7 @@ def _input_shape(arguments: CompileArguments) -> tuple[int, ...]:
     shape, side = zoo.model_info(arguments.model).input_shape, arguments.image_size
     if side is None:
         return shape
-    if zoo.model_info(arguments.model).family in SERIES_FAMILIES:
+    if zoo.model_info(arguments.model).reads == "series":
         raise UsageError(
             f"`image_size` is for images, and {arguments.model} reads inputs of shape {shape}; "
             "leave it out"

@@ -8,6 +8,7 @@ from jaxtyping import Float, Float32
 
 import checkpoints
 from checkpoints import installation
+from checkpoints.convert import constructor_options
 from zoo.errors import UsageError
 
 # Arguments of a library's constructor by our overrides; other overrides it cannot build.
@@ -54,8 +55,7 @@ def _build(library: str, module: Any, loaded: checkpoints.Pretrained) -> Any:
             card.architecture, num_classes=card.num_classes or 0, in_chans=channels, **options
         )
     if library == "torchvision" and card.architecture in module.models.list_models():
-        if card.architecture in ("googlenet", "inception_v3"):
-            options = {"aux_logits": False, "init_weights": False, "transform_input": False}
+        options |= constructor_options(loaded.model, library)
         return module.models.get_model(card.architecture, num_classes=card.num_classes, **options)
     raise UsageError(f"{library} has no {card.architecture}; only its fingerprint can be compared")
 

@@ -21,6 +21,7 @@ from zoo.nasnet.genotype import (
     NASNET_A,
     Genotype,
     genotype_from_json,
+    genotype_to_json,
 )
 from zoo.nasnet.operations import Layers, pool
 
@@ -91,6 +92,11 @@ class NASNet(nn.Module):
     def __post_init__(self) -> None:
         self.genotype = genotype_from_json(self.genotype)
         super().__post_init__()
+
+    @staticmethod
+    def checked_genotype(value: Any) -> dict[str, Any]:
+        """Cells in JSON values, complete; refuses others as `genotype_from_json` does."""
+        return genotype_to_json(genotype_from_json(value))
 
     def setup(self) -> None:
         if self.num_classes is None:

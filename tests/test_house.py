@@ -1,0 +1,68 @@
+"""Rules of the source that no linter knows."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import zoo
+from zoo.catalogue import CATALOGUE
+
+ROOT = Path(zoo.__file__).parent.parent
+FAMILIES = sorted({zoo.model_info(name).family for name in CATALOGUE} | {"hopular"})
+PACKAGES = [family for family in FAMILIES if (ROOT / "zoo" / family).is_dir()]
+NAMES = re.compile(rf"(?<![a-z])({'|'.join([*FAMILIES, *CATALOGUE])})")
+# What is of one family, or a table of what families are called.
+OF_FAMILIES = ("zoo/catalogue.py", "checkpoints/convert", "train/recipes", "train/tabular")
+SHARED_LAYERS = "zoo/layers"
+
+
+def generic_files():
+    """Source files that are for every family."""
+    own = [f"zoo/{family}" for family in FAMILIES]
+    for package in ("zoo", "checkpoints", "train"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            place = path.relative_to(ROOT).as_posix()
+            if not place.startswith((*OF_FAMILIES, SHARED_LAYERS, *own)):
+                yield place
+
+
+def names_in(tree):
+    """Families that code refers to: in texts that are no docstrings, and in imports."""
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        text = ""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = "" if id(node) in documentation else node.value
+        elif isinstance(node, ast.ImportFrom):
+            text = f"{node.module} {' '.join(alias.name for alias in node.names)}"
+        elif isinstance(node, ast.Import):
+            text = " ".join(alias.name for alias in node.names)
+        elif isinstance(node, ast.Attribute):
+            text = node.attr
+        if found := NAMES.search(text):
+            yield node.lineno, found[0]
+
+
+def test_generic_code_knows_no_family_by_name():
+    trees = {place: ast.parse((ROOT / place).read_text("utf-8")) for place in generic_files()}
+    assert len(trees) > 100
+    assert [(place, *found) for place, tree in trees.items() for found in names_in(tree)] == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import zoo.tnt", "x = zoo.nasnet", "f('lssl_nano')", "from zoo import sret"],
+)
+def test_a_family_is_found_wherever_code_names_it(code):
+    assert list(names_in(ast.parse(code)))
+
+
+@pytest.mark.parametrize("family", PACKAGES)
+def test_files_of_a_family_are_short_and_its_docstring_names_each(family):
+    folder = ROOT / "zoo" / family
+    story = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    for path in folder.glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 250, path
+        assert path.stem == "__init__" or f"`{path.stem}`" in story, path

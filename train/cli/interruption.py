@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import types
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ def interruptible(name: str) -> Iterator[None]:
 
     def leave(number: int, frame: types.FrameType | None) -> None:
         if once.acquire(blocking=False):
-            complain(name, "interrupted; nothing was lost that was reported saved", 130)
+            said = "interrupted; nothing was lost that was reported saved"
+            complain(name, said, 130, sys.__stderr__)  # also while `sys.stderr` is redirected
             os._exit(130)
 
     def wait() -> None:

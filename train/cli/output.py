@@ -3,7 +3,7 @@
 import contextlib
 import json
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from zoo.errors import printable
 
@@ -13,8 +13,8 @@ def emit_json(value: Any) -> None:
     print(json.dumps(value, indent=2, default=str))
 
 
-def complain(name: str, message: str, status: int) -> int:
-    """Says on stderr what ended a command; returns its exit status."""
+def complain(name: str, message: str, status: int, stream: TextIO | None = None) -> int:
+    """Says on stderr, or another stream, what ended a command; returns its exit status."""
     with contextlib.suppress(OSError):  # the terminal may be closed
-        print(printable(f"zoo {name}: {message}"), file=sys.stderr)
+        print(printable(f"zoo {name}: {message}"), file=stream or sys.stderr)
     return status

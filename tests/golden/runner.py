@@ -66,14 +66,15 @@ def check_vision(case: dict[str, Any], arrays: dict[str, np.ndarray]) -> Outcome
 
 
 def float32_tolerance(case: dict[str, Any]) -> float:
-    """What float32 is held to: 1e-5, or three times what the reference's own float32 is off by.
+    """What float32 is held to: 1e-5, or four times what the reference's own float32 is off by.
 
-    BiT's standardised weights sum to zero over inputs that are all positive, so that on small
+    Four, because the order of sums depends on the processor: the same program is off by 1.5 to 3.5
+    times as much on different ones. BiT's standardised weights sum to zero over inputs that are all positive, so that on small
     images PyTorch itself is off by 1e-5; so it is in a deep Hopular with a large beta. Such a case
     is evaluated in float64 too, at 1e-5.
     """
     own = case.get("diagnostics", {}).get("float32_rel_err", {}).get("logits", 0.0)
-    return max(TOLERANCE, 3 * own, 3 * case.get("fp32_relerr_of_source", 0.0))
+    return max(TOLERANCE, 4 * own, 4 * case.get("fp32_relerr_of_source", 0.0))
 
 
 def images_of(case: dict[str, Any]) -> np.ndarray:

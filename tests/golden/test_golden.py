@@ -63,7 +63,7 @@ def test_a_difference_of_a_ten_thousandth_is_a_failure(altered, array):
 
 def test_float32_is_held_to_what_the_reference_reaches_in_it():
     errors = {"float32_rel_err": {"logits": 8e-6}}
-    assert runner.float32_tolerance({"diagnostics": errors}) == pytest.approx(2.4e-5)
+    assert runner.float32_tolerance({"diagnostics": errors}) == pytest.approx(3.2e-5)
     assert runner.float32_tolerance({}) == runner.TOLERANCE
 
 

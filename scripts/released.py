@@ -145,8 +145,7 @@ def main(results: str) -> None:
     """Writes both files; `results` is the path of timm's table of accuracies."""
     accuracies = read_accuracies(Path(results))
     order = {name: i for i, name in enumerate(CATALOGUE)}
-    rows = [*timm_rows(accuracies), *torchvision_rows(), *keras_rows(), *tnt_rows(), *sret_rows()]
-    rows += wheel_rows()
+    rows = every_row(accuracies)
     rows = [row for row in rows if row["architecture"] in order]
     rows.sort(key=lambda row: (order[row["architecture"]], row["name"]))
     catalogue = PACKAGE / "released.json"
@@ -157,6 +156,18 @@ def main(results: str) -> None:
     print(
         f"{len(rows)} sets of weights of {len({row['architecture'] for row in rows})} architectures"
     )
+
+
+def every_row(accuracies: dict[tuple[str, int], tuple[float, float]]) -> list[dict[str, Any]]:
+    """The rows of all publishers; `accuracies` are those of timm's table."""
+    return [
+        *timm_rows(accuracies),
+        *torchvision_rows(),
+        *keras_rows(),
+        *tnt_rows(),
+        *sret_rows(),
+        *wheel_rows(),
+    ]
 
 
 def keep_recorded(rows: list[dict[str, Any]], known: list[dict[str, Any]]) -> None:

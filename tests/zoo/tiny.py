@@ -65,9 +65,8 @@ def narrow(op):
 
 
 def efficientnet(model):
-    """Three stages of one or two narrow blocks: with and without expansion, 3×3 and 5×5."""
-    stages = (Stage(1, 3, 16, 1, 1), Stage(6, 5, 24, 2, 2), Stage(6, 3, 24, 1, 1))
-    return {"width": 0.5, "depth": 1.0, "stages": stages}
+    """Two stages of narrow blocks: with and without expansion and identity, 3×3 and 5×5."""
+    return {"width": 0.5, "depth": 1.0, "stages": (Stage(1, 3, 16, 1, 1), Stage(6, 5, 24, 2, 2))}
 
 
 def nasnet(model):

@@ -28,9 +28,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from zoo.errors import UsageError
+from zoo.layers.chunks import scan_chunks
 from zoo.layers.hopfield import Association, Hopfield, Memory
+from zoo.layers.hopfield_options import NO_NORMS, Maps
 from zoo.layers.initializers import LECUN_UNIFORM, ONES, ZEROS, Initializer
-from zoo.layers.norm import LayerNorm
+from zoo.layers.norm import LayerNorm, standardize
 
 EPSILON = 1e-12  # of all norms
 ASSOCIATIONS = 2**24  # of rows with the memory at a time, over all heads and blocks
@@ -71,7 +73,7 @@ class Embedding(nn.Module):
         x = x + self._row(types[np.isin(np.arange(d), self.discrete).astype(int)])
         x = nn.gelu(x, approximate=False)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        x = standardize(x) * self._row(param("norm_scale", ONES, d, e))
+        x = standardize(x, EPSILON) * self._row(param("norm_scale", ONES, d, e))
         x = x + self._row(param("norm_bias", ZEROS, d, e))
         mixer = param("projection_kernel", inside, d, e, e).astype(self.dtype)
         return jnp.einsum("nde,def->ndf", x, mixer) + self._row(
@@ -141,11 +143,9 @@ class Block(nn.Module):
             hidden_size=hidden,
             heads=self.heads,
             beta=self.scale * hidden**-0.5,
-            stored_norm=None,
-            state_norm=None,
-            projection_norm=None,
+            norms=NO_NORMS,
+            maps=Maps(kernel_init=LECUN_UNIFORM),
             dropout=self.dropout,
-            kernel_init=LECUN_UNIFORM,
             dtype=self.dtype,
         )
 
@@ -269,12 +269,7 @@ class Hopular(nn.Module):
             part = None if look is None else look(index)
             return None, model._answer(rows[index], remembered, part, train)
 
-        scan = nn.scan(
-            nn.remat(answer),
-            variable_broadcast="params",
-            split_rngs={"params": False, "dropout": True},
-        )
-        _, answers = scan(self, None, jnp.asarray(index))
+        _, answers = scan_chunks(answer)(self, None, jnp.asarray(index))
         return answers.reshape(-1, answers.shape[-1])[:n]
 
     def refined(
@@ -322,15 +317,3 @@ class Hopular(nn.Module):
 def columns(sizes: Sequence[int]) -> int:
     """Length of an encoded row."""
     return sum(sizes) + len(sizes)
-
-
-def standardize(x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
-    """Layer normalisation without scale and shift; statistics are at least float32.
-
-    The variance is that of deviations, in a second pass: with such a small `EPSILON`, rounding in
-    E[x²] - E[x]² would be blown up wherever a row is nearly constant.
-    """
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    wide = wide - wide.mean(axis=-1, keepdims=True)
-    variance = jnp.square(wide).mean(axis=-1, keepdims=True)
-    return (wide * jax.lax.rsqrt(variance + EPSILON)).astype(x.dtype)

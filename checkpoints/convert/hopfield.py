@@ -3,6 +3,7 @@
 The library packs the maps of queries, keys and values into one tensor where all patterns are
 equally deep, and their biases always. Its trees with `batch_first=False` differ in one thing: the
 first two axes of `pooling_weights`, `lookup_weights` and `target_weights` are swapped.
+`from_library` makes a layer of the library's options.
 """
 
 import dataclasses
@@ -12,9 +13,12 @@ from functools import partial
 import flax.linen as nn
 import numpy as np
 
+from checkpoints.convert.hflayers import from_library
 from checkpoints.convert.rules import DENSE, NORM, Leaf, Rule, Shape, Table
 from zoo.errors import UsageError
 from zoo.layers.hopfield import Hopfield
+
+__all__ = ["TABLES", "from_library"]
 
 # Where an association lies in our trees and in the library's.
 PLACES = {
@@ -83,8 +87,8 @@ def packed(names: Sequence[str], separate: Sequence[str]) -> dict[str, list[str]
 
 def is_packed(layer: Hopfield) -> bool:
     """Whether the library keeps the maps of an association in one tensor."""
-    depths = {layer.stored_size, layer.projection_size} <= {None, layer.input_size}
-    return depths and layer.pattern_size is None and not layer.connected
+    depths = {layer.sizes.stored, layer.sizes.projection} <= {None, layer.input_size}
+    return depths and layer.sizes.pattern is None and not layer.maps.connected
 
 
 def table(model: nn.Module) -> Table:

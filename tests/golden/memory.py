@@ -13,21 +13,22 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import jax.scipy.special
 import numpy as np
 
 import checkpoints
 import zoo
+from checkpoints.convert.hflayers import DEFAULTS, function
+from checkpoints.convert.hopfield import from_library
 from tests.golden import fill
 from zoo.hopfield import (
     STATIC,
+    Convergence,
     Hopfield,
     HopfieldDecoderLayer,
     HopfieldEncoderLayer,
     HopfieldLayer,
     HopfieldMIL,
     HopfieldPooling,
-    Norm,
     energy,
     retrieve,
 )
@@ -44,11 +45,6 @@ MASKS = {  # our arguments by the sources' names
     "tgt_mask": "association_mask",
     "memory_mask": "memory_association_mask",
 }
-# What `getattr(torch, name, None)` does not find, and the library then leaves out.
-NOT_IN_TORCH = (
-    *("elu", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid"),
-    *("mish", "relu6", "silu", "softplus", "softsign", "swish", "tanhshrink"),
-)
 UNUSED = ("bias_k", "bias_v")  # the library has them and never reads them
 LEARNED = ("pooling_weights", "lookup_weights", "target_weights")
 
@@ -140,8 +136,8 @@ def retrieval_errors(case: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> 
         stored, state = (jnp.asarray(arrays[n], jnp.float64) for n in ("stored", "state"))
         path = jnp.stack([retrieve(stored, state, beta, k) for k in range(steps + 1)])
         fixed = retrieve(stored, state, beta, 20_000)
-        static = STATIC(beta=beta, dtype=jnp.float64, stop="batch", max_steps=10_000)
-        converged = static.clone(steps=None, epsilon=1e-9)
+        static = STATIC(beta=beta, dtype=jnp.float64)
+        converged = static.clone(steps=None, convergence=Convergence(1e-9, 10_000, "batch"))
         layer = partial(static.apply, {}, stored[None], state[None])
         pairs = {
             "trajectory": path,
@@ -164,76 +160,17 @@ def retrieval_errors(case: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> 
 
 
 def association(config: Mapping[str, Any]) -> Hopfield:
-    """Our layer for the arguments of the library's `Hopfield`."""
-    roles = {
-        "stored": config.get("stored_pattern_as_static"),
-        "state": config.get("state_pattern_as_static"),
-        "projection": config.get("pattern_projection_as_static"),
-    }
-    steps, activation = config.get("update_steps_max", 0), config.get("association_activation")
-    endless = lambda n: None if n is None or n < 0 else n  # noqa: E731
-    return Hopfield(
-        **{n: config.get(n) for n in ("input_size", "hidden_size", "output_size", "pattern_size")},
-        stored_size=config.get("stored_pattern_size"),
-        projection_size=config.get("pattern_projection_size"),
-        heads=config.get("num_heads", 1),
-        beta=numbers(config.get("scaling")),
-        steps=tuple(map(endless, steps)) if isinstance(steps, list) else endless(steps),
-        max_steps=2_000,
-        epsilon=numbers(config.get("update_steps_eps", 1e-4)),
-        stop="batch",
-        stored_norm=norm(config, "stored_pattern"),
-        state_norm=norm(config, "state_pattern"),
-        projection_norm=norm(config, "pattern_projection"),
-        space_norm=norm(config, "hopfield_space", default=False),
-        static=tuple(role for role, static in roles.items() if static),
-        connected=config.get("pattern_projection_as_connected", False),
-        activation=function(None if activation in NOT_IN_TORCH else activation),
-        dropout=float(config.get("dropout", 0.0)),
-        use_bias=config.get("input_bias", True),
-        zero_association=config.get("add_zero_association", False),
-        use_out=not config.get("disable_out_projection", False),
-        parent=None,
-    )
-
-
-def norm(config: Mapping[str, Any], name: str, *, default: bool = True) -> Norm | None:
-    """One of the four norms of an association."""
-    if not config.get(f"normalize_{name}", default):
-        return None
-    affine = config.get(f"normalize_{name}_affine", default)
-    return Norm(affine, config.get(f"normalize_{name}_eps", 1e-5))
-
-
-def numbers(value: Any) -> Any:
-    """A float, or one per head, or None."""
-    if isinstance(value, list):
-        return tuple(map(float, value))
-    return None if value is None else float(value)
-
-
-def function(name: str | None) -> Any:
-    """The function that PyTorch calls `torch.NAME`."""
-    if name is None:
-        return None
-    name = name.removesuffix("_")  # in place, or not
-    other = {
-        "neg": jnp.negative,
-        "frac": lambda x: x - jnp.trunc(x),
-        "hardshrink": lambda x: jnp.where(jnp.abs(x) > 0.5, x, 0),
-        "rsqrt": jax.lax.rsqrt,
-        "sgn": jnp.sign,
-    }
-    for place in (jax.nn, jnp, jax.scipy.special):
-        if name in other or hasattr(place, name):
-            return other.get(name) or getattr(place, name)
-    raise zoo.UsageError(f"no function is known for torch.{name}")
+    """Our layer for the library's `Hopfield`; arguments of layers around it are left out."""
+    without_effect = ("batch_first", "concat_bias_pattern")  # on an association
+    options = {n: v for n, v in config.items() if n in DEFAULTS and n not in without_effect}
+    layer = from_library(**options)
+    return layer.clone(convergence=layer.convergence._replace(max_steps=2_000))
 
 
 def pooling(config: Mapping[str, Any]) -> HopfieldPooling:
     """Our layer for the arguments of the library's `HopfieldPooling`."""
     quantity, trainable = config.get("quantity", 1), config.get("trainable", True)
-    return HopfieldPooling(association(config), quantity, trainable, parent=None)
+    return HopfieldPooling(association(config), quantity, trainable)
 
 
 def lookup(config: Mapping[str, Any]) -> HopfieldLayer:

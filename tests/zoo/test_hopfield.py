@@ -11,13 +11,18 @@ from sklearn.datasets import load_digits
 import checkpoints
 import zoo
 from zoo.hopfield import (
+    NO_NORMS,
     STATIC,
+    Convergence,
     Hopfield,
     HopfieldDecoderLayer,
     HopfieldEncoderLayer,
     HopfieldLayer,
     HopfieldPooling,
+    Maps,
     Norm,
+    Norms,
+    Sizes,
     energy,
     retrieve,
     tiles,
@@ -69,20 +74,20 @@ def test_half_erased_digits_are_remembered():
 
 def test_the_static_layer_is_retrieve(key):
     patterns, states = jax.random.normal(key, (1, 6, 5)), jax.random.normal(key, (1, 3, 5))
-    layer = STATIC(beta=2.0, steps=3, epsilon=1e-9)
+    layer = STATIC(beta=2.0, steps=3, convergence=Convergence(epsilon=1e-9))
     found = layer.apply({}, patterns, states, train=False)
     np.testing.assert_allclose(found[0], retrieve(patterns[0], states[0], 2.0, 4), atol=1e-6)
 
 
 OPTIONS = {
     "plain": {},
-    "heads and sizes": {"heads": 3, "hidden_size": 5, "pattern_size": 7, "output_size": 2},
+    "heads and sizes": {"heads": 3, "hidden_size": 5, "sizes": Sizes(pattern=7, output=2)},
     "iterated": {"heads": 2, "steps": 3, "beta": (0.3, 2.0)},
-    "converged": {"heads": 2, "steps": (None, 1), "max_steps": 8, "epsilon": (1e-3, 1e-2)},
-    "batch": {"steps": None, "max_steps": 8, "stop": "batch"},
-    "connected": {"connected": True, "space_norm": Norm()},
-    "static": {"static": ("projection",), "zero_association": True, "use_out": False},
-    "bare": {"stored_norm": None, "state_norm": Norm(affine=False), "use_bias": False},
+    "converged": {"heads": 2, "steps": (None, 1), "convergence": Convergence((1e-3, 1e-2), 8)},
+    "batch": {"steps": None, "convergence": Convergence(max_steps=8, stop="batch")},
+    "connected": {"maps": Maps(connected=True), "norms": Norms(space=Norm())},
+    "static": {"maps": Maps(static=("projection",), use_out=False), "zero_association": True},
+    "bare": {"norms": Norms(None, Norm(affine=False)), "maps": Maps(use_bias=False)},
     "activated": {"activation": jnp.tanh},
 }
 
@@ -100,7 +105,7 @@ def test_layers_are_the_same_in_a_batch_and_under_jit(name, key):
     forward = partial(layer.apply, variables, train=False)
     together = forward(x)
     np.testing.assert_allclose(jax.jit(forward)(x), together, atol=1e-5)
-    if layer.stop == "sample":
+    if layer.convergence.stop == "sample":
         alone = jnp.concatenate([forward(example[None]) for example in x])
         np.testing.assert_allclose(alone, together, atol=1e-5)
     gradients = jax.grad(lambda v: jnp.square(layer.apply(v, x, train=False)).sum())(variables)
@@ -111,7 +116,7 @@ def test_layers_are_the_same_in_a_batch_and_under_jit(name, key):
 @pytest.mark.parametrize("zero", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_row_without_patterns_reads_zeros_and_has_finite_gradients(steps, zero, key):
     x = jax.random.normal(key, (2, 4, 6))
-    layer = Hopfield(6, steps=steps, zero_association=zero, use_out=False)
+    layer = Hopfield(6, steps=steps, zero_association=zero, maps=Maps(use_out=False))
     variables = layer.init(key, x, train=False)
     padding = jnp.zeros((2, 4), bool).at[0].set(True)
     read = lambda v, x: layer.apply(v, x, padding_mask=padding, train=False)  # noqa: E731
@@ -210,14 +215,14 @@ def test_a_decoder_reads_its_memory_and_no_padding_of_it(key):
     "layer",
     [
         Hopfield(6, heads=2),
-        Hopfield(6, stored_size=5, projection_size=4, pattern_size=3, space_norm=Norm()),
-        Hopfield(6, static=("projection",)),
+        Hopfield(6, sizes=Sizes(stored=5, projection=4, pattern=3), norms=Norms(space=Norm())),
+        Hopfield(6, maps=Maps(static=("projection",))),
         HopfieldPooling(Hopfield(6), quantity=2),
         HopfieldLayer(Hopfield(6), quantity=2, separate_targets=True),
-        HopfieldLayer(STATIC(6, projection_norm=Norm()), quantity=2),
-        HopfieldPooling(STATIC(6, state_norm=Norm()), quantity=2),
-        HopfieldEncoderLayer(Hopfield(6, connected=True), feedforward=8),
-        HopfieldDecoderLayer(Hopfield(6), Hopfield(6, stored_size=4, projection_size=4)),
+        HopfieldLayer(STATIC(6, norms=NO_NORMS._replace(projection=Norm())), quantity=2),
+        HopfieldPooling(STATIC(6, norms=NO_NORMS._replace(state=Norm())), quantity=2),
+        HopfieldEncoderLayer(Hopfield(6, maps=Maps(connected=True)), feedforward=8),
+        HopfieldDecoderLayer(Hopfield(6), Hopfield(6, sizes=Sizes(stored=4, projection=4))),
     ],
     ids=lambda layer: type(layer).__name__,
 )
@@ -239,11 +244,25 @@ def test_names_of_the_library_round_trip(layer, key):
         ({"input_size": None}, "`input_size` is needed"),
         ({"beta": (1.0, 2.0)}, "`beta` must be one number or 1"),
         ({"steps": -1}, "`steps` must be None or at least 0"),
-        ({"epsilon": 0.0}, "`epsilon` must be positive"),
-        ({"max_steps": 0}, "`max_steps` must be at least 1"),
-        ({"static": ("key",)}, "`static` takes"),
-        ({"connected": True, "pattern_size": 2}, "`connected` needs `pattern_size`"),
-        ({"stored_size": 4}, r"`stored` patterns must have the shape \(batch, patterns, 4\)"),
+        ({"heads": 0}, "`heads` must be at least 1"),
+        ({"sizes": Sizes(output=0)}, "`sizes.output` must be at least 1"),
+        ({"convergence": Convergence(epsilon=0.0)}, "`epsilon` must be positive"),
+        ({"convergence": Convergence((1e-3, 1e-4))}, "`epsilon` must be one number or 1"),
+        ({"convergence": Convergence(max_steps=0)}, "`max_steps` must be at least 1"),
+        ({"convergence": Convergence(stop="never")}, "`stop` must be 'sample' or 'batch'"),
+        ({"maps": Maps(static=("key",))}, "`static` takes"),
+        (
+            {"maps": Maps(connected=True), "sizes": Sizes(pattern=2)},
+            "`connected` needs `sizes.pattern` equal to `hidden_size`",
+        ),
+        (
+            {"maps": Maps(connected=True), "sizes": Sizes(stored=2)},
+            "`connected` needs `sizes.stored` equal to `sizes.projection`",
+        ),
+        (
+            {"sizes": Sizes(stored=4)},
+            r"`stored` patterns must have the shape \(batch, patterns, 4\)",
+        ),
         ({"dropout": 1.0}, "`dropout` must be"),
     ],
 )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from zoo.errors import UsageError
-from zoo.layers.hopfield import Association, BoolMask, Hopfield, needed_depth
+from zoo.layers.hopfield import Association, BoolMask, Hopfield
 from zoo.layers.initializers import NORMAL_002
 
 
@@ -35,7 +35,7 @@ class HopfieldPooling(nn.Module):
             raise UsageError(f"`quantity` must be at least 1, got {self.quantity}")
         if self.chunk is not None and self.chunk < 1:
             raise UsageError(f"`chunk` must be None or at least 1, got {self.chunk}")
-        shape = (self.quantity, needed_depth(self.hopfield, "state"))
+        shape = (self.quantity, _depth(self.hopfield, "state"))
         self.pooling_weights = self.param("pooling_weights", NORMAL_002, shape, jnp.float32)
 
     def __call__(
@@ -96,7 +96,7 @@ class HopfieldLayer(nn.Module):
     Appendix C.3 of the paper.
 
     Attributes:
-        hopfield: the association; its `stored_size` is the depth of the learned patterns.
+        hopfield: the association; its `sizes.stored` is the depth of the learned patterns.
         quantity: learned patterns.
         separate_targets: other parameters are read out than are compared with.
         trainable: whether the patterns receive gradients.
@@ -112,11 +112,11 @@ class HopfieldLayer(nn.Module):
     def setup(self) -> None:
         if self.quantity < 1:
             raise UsageError(f"`quantity` must be at least 1, got {self.quantity}")
-        depth = needed_depth(self.hopfield, "stored")
+        depth = _depth(self.hopfield, "stored")
         shape = (self.quantity, depth)
         self.lookup_weights = self.param("lookup_weights", NORMAL_002, shape, jnp.float32)
         if self.separate_targets:
-            shape = (self.quantity, self.hopfield.projection_size or depth)
+            shape = (self.quantity, self.hopfield.sizes.projection or depth)
             self.target_weights = self.param("target_weights", NORMAL_002, shape, jnp.float32)
 
     def __call__(
@@ -153,6 +153,14 @@ class HopfieldLayer(nn.Module):
         if not self.separate_targets:
             return stored, None
         return stored, _weights(self.target_weights, self.trainable_targets)[None]
+
+
+def _depth(hopfield: Hopfield, role: str) -> int:
+    """Depth of learned patterns of a role."""
+    depth = getattr(hopfield.depths, role) or hopfield.input_size
+    if depth is None:
+        raise UsageError("`input_size` of the association is needed: the depth of its patterns")
+    return depth
 
 
 def _weights(weights: Array, trainable: bool) -> Array:

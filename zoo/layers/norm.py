@@ -171,6 +171,18 @@ class LayerNorm(nn.Module):
         return (x * factor * scale.reshape(row) + bias.reshape(row)).astype(self.dtype)
 
 
+def standardize(x: Float[Array, "*b c"], epsilon: float) -> Float[Array, "*b c"]:
+    """Layer normalisation without scale and shift; statistics are at least float32.
+
+    The variance is that of deviations, in a second pass: where `epsilon` is small, rounding in
+    E[x²] - E[x]² would be blown up wherever a row is nearly constant.
+    """
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    wide = wide - wide.mean(axis=-1, keepdims=True)
+    variance = jnp.square(wide).mean(axis=-1, keepdims=True)
+    return (wide * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
+
+
 def _split(x: Array, groups: int) -> Array:
     return x.reshape(groups, x.shape[0] // groups, *x.shape[1:])
 

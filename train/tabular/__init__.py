@@ -2,7 +2,7 @@
 
 `HopularClassifier` and `HopularRegressor` are what most people want. In reading order: `frames`
 (what people bring, as columns), `encoding` (columns as rows of a network), `training` (a network
-from rows), `memory` (whether that fits), `estimators`.
+from rows), `memory` (whether that fits), `estimator` (what both of them share), `estimators`.
 """
 
 from train.tabular.encoding import (
@@ -15,7 +15,8 @@ from train.tabular.encoding import (
     learn_encoding,
     to_numbers,
 )
-from train.tabular.estimators import HopularClassifier, HopularEstimator, HopularRegressor
+from train.tabular.estimator import HopularEstimator
+from train.tabular.estimators import HopularClassifier, HopularRegressor
 from train.tabular.training import (
     Settings,
     corrupt,

@@ -16,7 +16,7 @@ from checkpoints import pictures
 from checkpoints.preprocess import open_image
 from jax_functional_zoo.__main__ import main
 from train.data import found, load_dataset
-from train.data.tfds import require_known_features
+from train.data.prepared import require_known_features
 from zoo.errors import printable
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"

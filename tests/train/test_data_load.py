@@ -69,7 +69,7 @@ class Boxes(Tiny):
 
 
 def prepare(builder, data_dir):
-    from train.data.tfds import quiet
+    from train.data.prepared import quiet
 
     builder = builder(data_dir=str(data_dir), file_format="array_record")
     with quiet():

@@ -46,10 +46,10 @@ def load_dataset(
         if arrays.parts(root):
             return arrays.load(root, split)
         return folder.load(root, split, skip_broken=skip_broken)
-    from train.data import tfds
+    from train.data import prepared, tfds
 
     name = os.fspath(name)
-    return tfds.open_split(name, tfds.find_builder(name, data_dir), split)
+    return tfds.open_split(name, prepared.find_builder(name, data_dir), split)
 
 
 def splits(name: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> tuple[str, ...]:
@@ -59,9 +59,9 @@ def splits(name: str | os.PathLike, data_dir: str | os.PathLike | None = None) -
 
         root = mirror.local(name)
         return tuple(arrays.parts(root)) or folder.splits(root)
-    from train.data import tfds
+    from train.data import prepared
 
-    return tuple(tfds.find_builder(os.fspath(name), data_dir).info.splits)
+    return tuple(prepared.find_builder(os.fspath(name), data_dir).info.splits)
 
 
 def evaluation_split(name: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> str:

@@ -393,8 +393,8 @@ def test_arrays_that_are_none(published, tmp_path):
 def test_arrays_that_are_far_larger_than_their_files(published, monkeypatch):
     """A few kilobytes of compressed zeros would fill the memory."""
     copy = published()
-    monkeypatch.setattr(store, "_SMALL", 1000)
-    monkeypatch.setattr(store, "_DENSEST", 0)
+    monkeypatch.setattr(store.restoring, "_SMALL", 1000)
+    monkeypatch.setattr(store.restoring, "_DENSEST", 0)
     assert "no weights are compressed that much" in refused(copy)
 
 

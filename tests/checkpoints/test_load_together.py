@@ -85,8 +85,8 @@ def test_two_processes_at_once(published, start, tmp_path):
     "patch",
     [
         "checkpoints.origins.published.readers.read = die",
-        "checkpoints.store.manifest.write = die",
-        "checkpoints.store.atomic._flush = die",
+        "checkpoints.manifest.write = die",
+        "checkpoints.atomic._flush = die",
     ],
     ids=["before it is converted", "while it is written", "before it has its name"],
 )

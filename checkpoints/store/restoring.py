@@ -1,0 +1,107 @@
+"""Reading one checkpoint: intact and of the tree that is asked for, or refused."""
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from checkpoints import atomic, manifest, paths
+from checkpoints.card import Card
+from checkpoints.store.arrays import read_arrays
+from checkpoints.store.bucket import copied
+from checkpoints.store.layout import ARRAYS, CARD
+from checkpoints.surgery import describe, diff, listed
+from zoo.errors import UsageError
+
+_SMALL, _DENSEST = 256 << 20, 256  # bytes that are always taken, and the largest compression
+
+
+def restore(
+    directory: str | os.PathLike[str], abstract: Mapping[str, Any], *, host: bool = False
+) -> dict[str, Any]:
+    """Reads the top-level keys of `abstract` from an intact checkpoint, and no others.
+
+    Args:
+        directory: a checkpoint.
+        abstract: tree of `jax.ShapeDtypeStruct`s or arrays. A leaf that has a sharding is restored
+            into it, whatever it was saved from; any other goes to the default device, uncommitted.
+        host: leave leaves without a sharding in host memory, as NumPy arrays.
+
+    Raises:
+        UsageError: the checkpoint is damaged, or holds another tree; the whole diff is shown.
+    """
+    place = atomic.located(directory)
+    if paths.is_remote(place):
+        with copied(place) as copy:
+            return restore(copy, abstract, host=host)
+    found = manifest.verify(place)
+    stored, content = found["leaves"], manifest.place(place, found)
+    groups = {name: tree for name, tree in abstract.items() if jax.tree.leaves(tree)}
+    held = sorted({_group(path) for path in stored})
+    if absent := [name for name in groups if name not in held]:
+        raise UsageError(
+            f"The checkpoint {str(directory)!r} has no {absent[0]!r}; it holds {', '.join(held)}."
+        )
+    found = {path: spec for path, spec in stored.items() if _group(path) in abstract}
+    if lines := diff(describe(abstract), found):
+        raise UsageError(
+            f"The checkpoint {str(directory)!r} is of another model; {len(lines)} leaves do not "
+            f"match:\n  {listed(lines)}"
+        )
+    _check_size(place, groups)
+    try:
+        return {**abstract, **read_arrays(content / ARRAYS, groups, host)}
+    except Exception as error:  # Orbax raises whatever it meets in files that no save has written
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")[:300]
+        raise UsageError(
+            f"The arrays of the checkpoint {str(directory)!r} cannot be read: {reason}."
+        ) from error
+
+
+def _group(path: str) -> str:
+    return path.partition("/")[0]
+
+
+def _check_size(directory: Path, groups: Mapping[str, Any]) -> None:
+    """Refuses arrays that are far larger than compression explains."""
+    entries = manifest.read(directory)["files"].values()
+    stored = sum(entry["size"] for entry in entries)
+    sizes = (math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(groups) if _sized(x))
+    if (total := sum(sizes)) > _SMALL + _DENSEST * stored:
+        raise UsageError(
+            f"The checkpoint {str(directory)!r} says that it holds arrays of {total:,} bytes in "
+            f"files of {stored:,}; no weights are compressed that much, so it is refused."
+        )
+
+
+def _sized(leaf: Any) -> bool:
+    return hasattr(leaf, "shape") and isinstance(leaf.dtype, np.dtype)
+
+
+def read_card(directory: str | os.PathLike[str]) -> Card:
+    """The card of a checkpoint.
+
+    Raises:
+        UsageError: the directory is no checkpoint, or its card is damaged.
+    """
+    place = atomic.located(directory)
+    content = manifest.place(place, manifest.verify(place, only=CARD))
+    return Card.from_json((content / CARD).read_text(encoding="utf-8"))
+
+
+def verify(directory: str | os.PathLike[str]) -> None:
+    """Checks every byte of a checkpoint.
+
+    Raises:
+        UsageError: no checkpoint, or a file that is missing, cut short or changed; it is named.
+    """
+    place = atomic.located(directory)
+    if paths.is_remote(place):
+        with copied(place) as copy:
+            return verify(copy)
+    manifest.verify(place)
+    return None

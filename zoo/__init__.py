@@ -100,16 +100,50 @@ def model_info(name: str) -> ModelInfo:
 def create_model(name: str, **overrides: Any) -> nn.Module:
     """Builds an architecture; `overrides` replace its fields, as in `num_classes=37`.
 
-    `num_classes=None` leaves the head out: the model then returns pooled features. Lists become
-    tuples, so that a model built from JSON can be hashed.
+    A model is a Linen module: a pair of pure functions, and no weights; `checkpoints.load` gives
+    both. Lists become tuples, so that a model built from JSON can be hashed.
+
+    >>> import jax, zoo
+    >>> zoo.list_models("resnet18*")  # all names: `zoo.list_models()`
+    ['resnet18', 'resnet18d']
+    >>> model = zoo.create_model("resnet18", num_classes=37)
+    >>> images = jax.numpy.zeros((2, 64, 64, 3))
+    >>> variables = zoo.init_variables(model, jax.random.key(0), images)
+    >>> model.apply(variables, images, train=False).shape
+    (2, 37)
+
+    `model.init(key, images, train=False)` and `model.apply(variables, images, train=False)` need a
+    random key and a batch of normalised floating-point images, (batch, height, width, channels);
+    the channels of the network follow from them. In training, `train=True`,
+    `mutable=["batch_stats"]` and `rngs={"dropout": key, "drop_path": key}` where a model drops
+    anything. With `method="features"`, `apply` returns the output of every stage.
+
+    Args:
+        name: of the catalogue; `zoo.list_models` shows them, `zoo.model_info` what is known of one.
+        **overrides: fields by name. Every network has `num_classes` (None leaves the head out: the
+            model returns pooled features) and `dtype` (of the computation; parameters are
+            float32); `help(type(model))` describes those of its family.
 
     Raises:
         UsageError: unknown name or field, a value that is not of the field's type, or the name of
             a set of weights.
     """
     row, values = _row(name), {field: frozen(value) for field, value in overrides.items()}
+    for field in values:
+        if field in _TIMM:
+            raise UsageError(f"{name} has no field {field!r}: {_TIMM[field].format(name=name)}.")
     check_fields(type(row.build()), name, values)
     return row.build(**values)
+
+
+_TIMM = {  # what users of timm write, and what they write here
+    "pretrained": "a model holds no weights; `checkpoints.load(...)` gives it with those of a "
+    "name in `checkpoints.list_weights('{name}.*')`",
+    "features_only": "every model has its stages; call "
+    "`model.apply(variables, images, train=False, method='features')`",
+    "in_chans": "the channels follow from the images given to `model.init`; for weights, see "
+    "`checkpoints.load(..., in_channels=...)`",
+}
 
 
 def _row(name: str) -> Row:

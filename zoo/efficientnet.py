@@ -24,6 +24,7 @@ from zoo.layers.conv import Conv
 from zoo.layers.drop_path import DropPath
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import HE_NORMAL_FAN_IN, Initializer
+from zoo.layers.network import Network
 from zoo.layers.norm import BatchNorm
 from zoo.layers.size import require_size
 
@@ -104,7 +105,7 @@ class InvertedResidual(nn.Module):
         return x + self.drop_path()(y) if x.shape == y.shape else y
 
 
-class EfficientNet(nn.Module):
+class EfficientNet(Network):
     """Seven stages of inverted residual blocks between a 3×3 stem and a 1×1 top.
 
     Attributes:

@@ -27,6 +27,7 @@ from zoo.layers.factory import Factory
 from zoo.layers.group_norm import GroupNorm
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import ZEROS
+from zoo.layers.network import Network
 from zoo.layers.norm import BatchNorm
 from zoo.layers.pool import max_pool
 from zoo.layers.size import require_size
@@ -194,7 +195,7 @@ class SmallImageStem(nn.Module):
         return nn.relu(self.norm(name="norm")(self.conv(self.width, (3, 3), name="conv")(x)))
 
 
-class ResNet(nn.Module):
+class ResNet(Network):
     """Residual network for images.
 
     Attributes:

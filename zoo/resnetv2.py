@@ -22,6 +22,7 @@ from zoo.layers.factory import Factory
 from zoo.layers.group_norm import GroupNorm
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import Initializer
+from zoo.layers.network import Network
 from zoo.layers.norm import BatchNorm
 from zoo.layers.pool import max_pool
 from zoo.layers.size import require_size
@@ -142,7 +143,7 @@ class DeepStem(nn.Module):
         return max_pool(x, window=3, stride=2, padding=1)
 
 
-class ResNetV2(nn.Module):
+class ResNetV2(Network):
     """Pre-activation residual network for images.
 
     Attributes:

@@ -28,6 +28,7 @@ from zoo.layers.drop_path import DropPath
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import LECUN_UNIFORM, NORMAL_002, ONES
 from zoo.layers.mlp import Mlp
+from zoo.layers.network import Network
 from zoo.layers.norm import BatchNorm, LayerNorm
 
 ModuleFactory = Callable[..., Any]
@@ -128,7 +129,7 @@ def fixed_permutation(draw: int, tokens: int) -> Int[np.ndarray, " n"]:
     return np.argsort(np.random.Philox(key=draw).random_raw(tokens), kind="stable")
 
 
-class SReT(nn.Module):
+class SReT(Network):
     """Sliced recursive transformer for images of one size.
 
     Attributes:

@@ -24,6 +24,7 @@ from zoo.layers.drop_path import DropPath
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import LECUN_UNIFORM, NORMAL_002
 from zoo.layers.mlp import Mlp
+from zoo.layers.network import Network
 from zoo.layers.norm import LayerNorm
 from zoo.layers.squares import squares
 
@@ -135,7 +136,7 @@ def convolve_and_cut(
     return cut(conv(images), -(-patch_size // conv.stride), grid)
 
 
-class TNT(nn.Module):
+class TNT(Network):
     """Transformer in transformer for images of one size.
 
     Attributes:

@@ -192,7 +192,7 @@ def test_a_permutation_is_fixed_and_moves_every_channel_alike(key):
         ({"dt_range": (0.1, 0.01)}, (1, 4, 1), "`dt_range` must be two positive numbers"),
         ({"rate": 0.0}, (1, 4, 1), "`rate` must be positive"),
         ({"dropout": 1.0}, (1, 4, 1), "`dropout` must be in"),
-        ({}, (4, 1), "inputs must be sequences"),
+        ({}, (4, 1), "inputs must have a batch axis"),
         ({}, (1, 0, 1), "at least one step"),
     ],
 )

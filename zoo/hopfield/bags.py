@@ -16,6 +16,7 @@ from zoo.layers.activation import relu
 from zoo.layers.head import linear_head
 from zoo.layers.hopfield import BoolMask, Hopfield
 from zoo.layers.initializers import LECUN_UNIFORM, ZEROS
+from zoo.layers.network import Network
 from zoo.layers.squares import squares
 
 
@@ -30,7 +31,7 @@ def feature_instances(bags: Float[Array, "b n d"]) -> tuple[Array, None]:
 
 
 def tiles(
-    sheets: Float[Array, "b h w c"], side: int = 8
+    sheets: Float[Array, "b ..."], side: int = 8
 ) -> tuple[Float[Array, "b n d"], Bool[Array, "b n"]]:
     """The squares of each sheet, row by row, and which of them are blank: padding.
 
@@ -49,7 +50,7 @@ def tiles(
     return x, x.max(axis=-1) == x.min(axis=-1)
 
 
-class HopfieldMIL(nn.Module):
+class HopfieldMIL(Network):
     """Multiple-instance classifier: embeds each instance, pools the bag, classifies the result.
 
     Appendix A.2 of the paper (Elephant, Fox, Tiger, UCSB).
@@ -65,6 +66,8 @@ class HopfieldMIL(nn.Module):
         num_classes: outputs of the head, or None for pooled features.
         dtype: dtype of the computation; parameters are float32, logits at least float32.
     """
+
+    input_axes = None  # `instances` knows
 
     instances: Callable[[Any], tuple[Array, Array | None]] = feature_instances
     widths: Sequence[int] = (128, 128)

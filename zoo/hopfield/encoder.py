@@ -14,9 +14,10 @@ from zoo.hopfield.layers import HopfieldPooling
 from zoo.layers.head import linear_head
 from zoo.layers.hopfield import Hopfield
 from zoo.layers.initializers import LECUN_UNIFORM, NORMAL_002, ZEROS
+from zoo.layers.network import Network
 
 
-class HopfieldEncoder(nn.Module):
+class HopfieldEncoder(Network):
     """Classifier of sequences: encoder blocks over embedded steps, then pooling.
 
     Attributes:
@@ -29,6 +30,8 @@ class HopfieldEncoder(nn.Module):
         remat: recompute blocks in the backward pass instead of storing what is inside them.
         dtype: dtype of the computation; parameters are float32, logits at least float32.
     """
+
+    input_axes = (3, 4)
 
     length: int = 64
     width: int = 64

@@ -13,9 +13,10 @@ from zoo.hopfield.layers import HopfieldLayer
 from zoo.layers.head import linear_head
 from zoo.layers.hopfield import Hopfield
 from zoo.layers.initializers import LECUN_UNIFORM, ZEROS
+from zoo.layers.network import Network
 
 
-class HopfieldLookup(nn.Module):
+class HopfieldLookup(Network):
     """Classifier of vectors that looks them up in learned patterns; for small tables.
 
     Appendix A.3 of the paper (UCI data sets of less than 1,000 examples).
@@ -28,6 +29,8 @@ class HopfieldLookup(nn.Module):
         num_classes: outputs of the head, or None for what is recalled.
         dtype: dtype of the computation; parameters are float32, logits at least float32.
     """
+
+    input_axes = None
 
     widths: Sequence[int] = (128,)
     stored: int = 16

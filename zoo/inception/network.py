@@ -14,11 +14,12 @@ from zoo.inception.specification import Mixed, Pool, Stages, Unit
 from zoo.layers.conv import Conv
 from zoo.layers.factory import Factory
 from zoo.layers.head import linear_head
+from zoo.layers.network import Network
 from zoo.layers.norm import BatchNorm
 from zoo.layers.size import require_size
 
 
-class Inception(nn.Module):
+class Inception(Network):
     """Inception network for images.
 
     Attributes:

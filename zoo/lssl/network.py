@@ -15,6 +15,7 @@ from zoo.errors import UsageError
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import LECUN_UNIFORM, Initializer
 from zoo.layers.linear_state_space import LinearStateSpace, System
+from zoo.layers.network import Network
 from zoo.layers.norm import LayerNorm
 from zoo.layers.transition import Transition, legs
 from zoo.lssl.block import Block, ModuleFactory
@@ -35,7 +36,7 @@ class Stream(NamedTuple):
     steps: Int[Array, ""]
 
 
-class LSSL(nn.Module):
+class LSSL(Network):
     """Deep LSSL for classification (or regression, with one class) of sequences and images.
 
     Attributes:
@@ -61,6 +62,8 @@ class LSSL(nn.Module):
         remat: recompute blocks in the backward pass instead of storing what is inside them.
         dtype: dtype of the computation; parameters are float32, kernels and logits at least.
     """
+
+    input_axes = (3, 4)
 
     width: int = 128
     state_size: int = 128

@@ -13,6 +13,7 @@ from zoo.layers.conv import Conv
 from zoo.layers.drop_path import DropPath
 from zoo.layers.factory import Factory
 from zoo.layers.head import linear_head
+from zoo.layers.network import Network
 from zoo.layers.norm import BatchNorm
 from zoo.layers.size import require_size
 from zoo.nasnet.auxiliary import Auxiliary
@@ -46,7 +47,7 @@ class Place(NamedTuple):
     before: int = 2
 
 
-class NASNet(nn.Module):
+class NASNet(Network):
     """Network of NASNet cells for images.
 
     Attributes:

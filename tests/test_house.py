@@ -1,11 +1,14 @@
 """Rules of the source that no linter knows."""
 
 import ast
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
+import checkpoints
+import train
 import zoo
 from zoo.catalogue import CATALOGUE
 
@@ -66,3 +69,26 @@ def test_files_of_a_family_are_short_and_its_docstring_names_each(family):
     for path in folder.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 250, path
         assert path.stem == "__init__" or f"`{path.stem}`" in story, path
+
+
+def exported_functions():
+    """Names and functions of what the packages export, and of public methods of its classes."""
+    for package in (zoo, checkpoints, train):
+        for name in package.__all__:
+            value = getattr(package, name)
+            if inspect.isfunction(value):
+                yield f"{package.__name__}.{name}", value
+            for method, found in vars(value).items() if inspect.isclass(value) else ():
+                function = getattr(found, "__func__", found)  # of class and static methods
+                if inspect.isfunction(function) and not method.startswith("_"):
+                    yield f"{package.__name__}.{name}.{method}", function
+
+
+def arguments(function):
+    return [name for name in inspect.signature(function).parameters if name not in ("self", "cls")]
+
+
+def test_public_functions_of_three_or_more_arguments_describe_each():
+    many = {name: f for name, f in exported_functions() if len(arguments(f)) >= 3}
+    assert len(many) > 20
+    assert [name for name, f in many.items() if "Args:" not in (f.__doc__ or "")] == []

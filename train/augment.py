@@ -61,6 +61,11 @@ class Augment:
 
         Ten draws of area and aspect ratio (3/4 to 4/3, log-uniform), the first that fits: Szegedy
         et al. 2014, https://arxiv.org/abs/1409.4842, section 6.
+
+        Args:
+            width: of the image, in pixels.
+            height: likewise.
+            rng: generator of the draws.
         """
         for _ in range(10 if self.crop < 1 else 0):
             area = rng.uniform(self.crop, 1) * width * height

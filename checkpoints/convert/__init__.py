@@ -69,6 +69,11 @@ def export_weights(
     Arrays are contiguous and keep their dtype. Counters of batches seen, which carry no weight
     and have no place in our trees, are written as zero.
 
+    Args:
+        model: a network of the catalogue, with whatever fields.
+        variables: its variables.
+        target: library whose names are wanted, one of `checkpoints.sources(model)`.
+
     Raises:
         UsageError: the family is not known under `target`.
     """

@@ -19,6 +19,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from zoo.layers.activation import relu6, silu
 from zoo.layers.channel_attention import NoAttention, SqueezeExcite
 from zoo.layers.conv import Conv
 from zoo.layers.drop_path import DropPath
@@ -61,16 +62,6 @@ STAGES = (
     Stage(6, 3, 320, 1, 1),
 )
 STEM, TOP = 32, 1280  # channels before the first stage and after the last
-
-
-def silu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The input times its sigmoid ("swish"); a plain function, which can be pickled."""
-    return nn.silu(x)
-
-
-def relu6(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The input, cut off below zero and above six."""
-    return nn.relu6(x)
 
 
 class InvertedResidual(nn.Module):

@@ -28,6 +28,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from zoo.errors import UsageError
+from zoo.layers.activation import gelu
 from zoo.layers.chunks import scan_chunks
 from zoo.layers.hopfield import Association, Hopfield, Memory
 from zoo.layers.hopfield_options import NO_NORMS, Maps
@@ -71,7 +72,7 @@ class Embedding(nn.Module):
         x = self._per_attribute(rows.astype(self.dtype), kernel.astype(self.dtype))
         x = x + self._row(param("bias", ZEROS, d, e) + positions)
         x = x + self._row(types[np.isin(np.arange(d), self.discrete).astype(int)])
-        x = nn.gelu(x, approximate=False)
+        x = gelu(x)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x = standardize(x, EPSILON) * self._row(param("norm_scale", ONES, d, e))
         x = x + self._row(param("norm_bias", ZEROS, d, e))
@@ -299,7 +300,7 @@ class Hopular(nn.Module):
     ) -> Float[Array, "n out"]:
         """Outputs for rows, all at once."""
         pooled = self.refined(rows, remembered, mask=mask, train=train)["pooled"]
-        x = nn.gelu(pooled.astype(self.output_norm.dtype), approximate=False)
+        x = gelu(pooled.astype(self.output_norm.dtype))
         return self.output(self.output_norm(self.output_drop(x, deterministic=not train)))
 
     def _hidden(self, size: int) -> int:

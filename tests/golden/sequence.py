@@ -20,7 +20,8 @@ import zoo
 from tests.golden import fill
 from tests.golden.compare import Outcome, gradient_error, norms, relative
 from zoo.layers import discretization, hippo, state_space, transition
-from zoo.layers.linear_state_space import LinearStateSpace, gelu
+from zoo.layers.activation import gelu
+from zoo.layers.linear_state_space import LinearStateSpace
 from zoo.layers.norm import LayerNorm
 from zoo.lssl import LSSL
 

@@ -92,19 +92,6 @@ def test_batches_may_be_empty_symbolic_or_on_an_explicit_mesh(name):
     assert logits.sharding.spec[0] == (None if name == "hopfield_lookup_nano" else "data")
 
 
-def gradients_in_shard_map_work():
-    """JAX 0.12.0 refuses the derivative of its own error function there."""
-    mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
-    slope = jax.grad(lambda x: jax.lax.erf(x).sum())
-    try:
-        jax.eval_shape(
-            jax.shard_map(slope, mesh=mesh, in_specs=BATCH, out_specs=BATCH), jnp.ones(1)
-        )
-    except ValueError:
-        return False
-    return True
-
-
 @pytest.mark.parametrize("name", FAST_AND_SLOW)
 def test_derivatives_of_every_order_go_through_shard_map(name):
     """Gradients of a directional derivative: forward mode, linearization, transposition."""
@@ -116,8 +103,6 @@ def test_derivatives_of_every_order_go_through_shard_map(name):
         along = lambda p: jax.jvp(loss, (p,), (params,))[1]  # noqa: E731
         return jax.grad(along)(params)
 
-    if not gradients_in_shard_map_work():
-        pytest.skip("this JAX cannot differentiate erf in shard_map")
     on_devices = jax.shard_map(
         curvature,
         mesh=mesh,

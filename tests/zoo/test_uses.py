@@ -44,7 +44,7 @@ def forms():
     """One row of each form."""
     found = {}
     for name in (*FAST, *CATALOGUE):
-        found.setdefault(repr(form(name)[0]), name)
+        found.setdefault(form(name)[0], name)
     return list(found.values())
 
 

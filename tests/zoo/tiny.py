@@ -112,5 +112,5 @@ def structures():
     found = {}
     for name in CATALOGUE:
         if zoo.model_info(name).family in SHRINK:
-            found.setdefault(repr(tiny(name)[0]()), name)
+            found.setdefault(tiny(name)[0](), name)
     return list(found.values())

@@ -4,11 +4,10 @@ import json
 import os
 from pathlib import Path
 
+from tests.compiling import XLA_FLAGS
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Numbers matter here, speed does not: compiling takes half the time.
-os.environ.setdefault(
-    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-)
+os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +24,7 @@ CASES = Path(__file__).parent / "golden" / "cases"
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(Path.home() / ".cache/jax-functional-zoo/tests"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -16,7 +16,8 @@ from zoo.cost import count_macs
 from zoo.layers.group_norm import GroupNorm
 from zoo.layers.standardized_conv import StandardizedConv
 
-ONE_OF_EACH_FAMILY = {zoo.model_info(name).family: name for name in CATALOGUE}
+LARGEST_FIRST = sorted(CATALOGUE, key=lambda name: -CATALOGUE[name].parameters)
+ONE_OF_EACH_FAMILY = {zoo.model_info(name).family: name for name in LARGEST_FIRST}
 FAST_AND_SLOW = [
     name if name in ONE_OF_EACH_FAMILY.values() else pytest.param(name, marks=pytest.mark.slow)
     for name in CATALOGUE

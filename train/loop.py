@@ -30,7 +30,7 @@ from train.loggers import loggers
 from train.metrics_log import MetricsLog, Row
 from train.objective import Objective
 from train.parallel import AXIS, data_mesh, parallelize
-from train.plan import Plan, plan
+from train.plan import Plan, plan, trained_count
 from train.report import Clock, Reporter
 from train.run import Now, Place, Run
 from train.run_checkpoints import Progress
@@ -97,6 +97,9 @@ def fit(
     others = (measured.data for measured in planned.evaluations.values())
     for data in (planned.training, planned.evaluation, *others):
         reporter.say(found(data))
+    if planned.parameters is not None:
+        count, whole = trained_count(planned)
+        reporter.say(f"trains {count:,} numbers; the network has {whole:,} parameters")
     if warning := seen.lost(planned.training, planned.network.card.preprocess):
         reporter.say(warning)
     with (

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from checkpoints import surgery
 from train import data_facts, methods
 from train.config import Config
 from train.data import Dataset, few_shot, load_dataset
@@ -100,6 +101,12 @@ def plan(
         objective=objective or _objective(config, training, network, steps),
         parameters=parameters,
     )
+
+
+def trained_count(planned: Plan) -> tuple[int, int]:
+    """How many numbers a run trains, and how many parameters its network has."""
+    trained = _trained(planned.network, planned.parameters)
+    return surgery.count(trained), surgery.count(planned.network.variables["params"])
 
 
 def continued(planned: Plan, step: int, seen: int, objective: Objective | None = None) -> Plan:

@@ -88,7 +88,8 @@ def train_step(
 
     def mean_loss(trained: Any) -> tuple[Array, tuple[Any, dict[str, Array]]]:
         params = parameters.join(trained, state.kept)
-        losses, rest = _checked(objective.loss(forward, params, state, batch, own), state)
+        with parameters.around():
+            losses, rest = _checked(objective.loss(forward, params, state, batch, own), state)
         return losses.mean(), rest
 
     def value_fn(trained: Any, grad_fn: Any = None) -> Array:  # optax passes on what it is passed

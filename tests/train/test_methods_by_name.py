@@ -73,6 +73,28 @@ def test_a_run_with_methods_resumes_from_its_directory_alone(objective, paramete
         same(ours.variables["params"]["stem"], begun["params"]["stem"])
 
 
+def test_what_is_frozen_stays_with_its_statistics(tmp_path, capsys):
+    out = str(tmp_path / "run")
+    options = ["--model", "resnet8", "--set", "stage_sizes=[1,1]", "width=8", "--batch-size", "16"]
+    options += ["--dataset", "zoo_digits", "--steps", "50", "--out", out]
+    assert main(["train", *options, "--freeze", "^stem", "^stage1_"]) == 0
+    assert "trains 3,690 numbers; the network has 4,962 parameters" in capsys.readouterr().out
+    loaded = checkpoints.load(out)
+    begun = zoo.init_variables(
+        loaded.model, train.network.init_key(config(out)), np.zeros((1, 8, 8, 1), np.float32)
+    )
+    for part in ("stem", "stage1_block0"):
+        for group in ("params", "batch_stats"):
+            same(loaded.variables[group][part], begun[group][part])
+    for group in ("params", "batch_stats"):
+        for now, before in zip(
+            *(jax.tree.leaves(v[group]["stage2_block0"]) for v in (loaded.variables, begun)),
+            strict=True,
+        ):
+            assert (now != before).any()
+    assert main(["train", "--resume", "--out", out, "--freeze", "^stem", "^stage1_"]) == 0
+
+
 def test_a_value_from_python_is_recorded_and_wanted_again(tmp_path):
     objective = train.on(mixup(0.2), train.supervised())
     begun = config(tmp_path / "run", steps=2)
@@ -114,6 +136,9 @@ def test_fields_of_the_network_are_set_and_checked(tmp_path, capsys):
         (["--objective", "scheduled_drop_path"], "ResNet takes no such argument"),
         (["--parameters", "frozen:patterns=haed"], "did you mean 'head'"),
         (["--parameters", "lora:rank=0"], "`rank` must be at least 1"),
+        (["--freeze", "^stm"], "did you mean 'stem'"),
+        (["--freeze", "."], "leaves no parameter to train"),
+        (["--lora", "2"], "finds no kernel of two axes, as dense maps have"),
     ],
 )
 def test_wrong_methods_are_a_sentence(option, said, tmp_path, capsys):

@@ -1,7 +1,7 @@
 """What `zoo train` and `zoo finetune` share: their options, and what is printed of a run."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import tyro
@@ -9,7 +9,7 @@ import tyro
 from train import hosts
 from train.cli import arguments, defaults
 from train.cli.options import spelled
-from train.config import Config, assignment
+from train.config import Call, Config, assignment
 from train.recipes import DESCRIBED
 from train.report import Reporter, console, figures, table
 from zoo.errors import printable
@@ -32,8 +32,23 @@ def parse(kind: Any, name: str, argv: list[str], default: Any = None) -> Any:
         return arguments.parse(kind, name, argv, default=start, pairs=pairs)
 
     found = parsed(defaults.of(argv, default.config, lambda config: parsed(config).config))
-    config = dataclasses.replace(found.config, overrides={**found.config.overrides, **overrides})
-    return dataclasses.replace(found, config=config) if overrides else found
+    config = dataclasses.replace(
+        found.config,
+        overrides={**found.config.overrides, **overrides},
+        parameters=(
+            *(call for call in _short_forms(found) if call not in found.config.parameters),
+            *found.config.parameters,
+        ),
+    )
+    return dataclasses.replace(found, config=config)
+
+
+def _short_forms(found: Any) -> Iterator[Call]:
+    """What `--freeze` and `--lora` stand for."""
+    if found.freeze:
+        yield Call("frozen", {"patterns": list(found.freeze)})
+    if found.lora is not None:
+        yield Call("lora", {"rank": found.lora, "whole": "^head/", "convolutions": False})
 
 
 def _show_recipes() -> None:

@@ -29,6 +29,12 @@ class TrainArguments:
     """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
     file: runs.ConfigFile = None
     """Start from the settings of a run: its directory or its config.json; options override them."""
+    freeze: tuple[str, ...] = ()
+    """Keep parameters whose paths match these regular expressions, as in `^stem ^stage1`; short for
+    `--parameters frozen`."""
+    lora: int | None = None
+    """Train products of this rank beside kernels of attention and dense maps, and the head; short
+    for `--parameters lora`, which has more options."""
     distributed: bool = False
     """Train together with the other processes of a TPU pod, SLURM, Kubernetes or MPI job."""
     json: bool = False

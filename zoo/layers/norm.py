@@ -1,6 +1,6 @@
 """Batch normalisation that means the same under jit, pmap and shard_map; layer normalisation."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -41,6 +41,26 @@ def batch_spread(axis_name: str | None, groups: int = 1) -> Iterator[None]:
         _SPREAD.reset(token)
 
 
+_KEPT: ContextVar[Callable[[str], bool]] = ContextVar(
+    "parameters that are kept", default=lambda path: False
+)
+
+
+@contextmanager
+def norms_as_in_evaluation(kept: Callable[[str], bool]) -> Iterator[None]:
+    """Lets batch norms applied within that train nothing normalise by their running statistics.
+
+    Args:
+        kept: says of the path of a parameter, such as "stem/norm/scale", whether it is not
+            trained. A batch norm of which all parameters are kept does not move its statistics.
+    """
+    token = _KEPT.set(kept)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+
+
 class BatchNorm(nn.Module):
     r"""Normalises each channel by the mean and variance of the batch, or by their running means.
 
@@ -54,7 +74,8 @@ class BatchNorm(nn.Module):
     Ioffe & Szegedy 2015, https://arxiv.org/abs/1502.03167.
 
     Attributes:
-        train: normalise by batch statistics and update the running ones, which must be mutable.
+        train: normalise by batch statistics and update the running ones, which must be mutable;
+            not where `norms_as_in_evaluation` says that nothing here is trained.
         momentum: share of the old running value that is kept (one minus PyTorch's momentum).
         epsilon: added to the variance.
         unbiased: the running variance counts n / (n - 1) of the batch's, as in PyTorch.
@@ -84,7 +105,7 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", ONES, None, size, jnp.float32)
         scale = self.param("scale", self.scale_init, size, jnp.float32) if self.use_scale else None
         bias = self.param("bias", ZEROS, size, jnp.float32)
-        if not self.train:
+        if not self.train or self._is_kept():
             about, rest, var = running_mean.value[None], 0.0, running_var.value[None]
         else:
             about, rest, var, count = self._moments(x, running_mean.value)
@@ -97,6 +118,10 @@ class BatchNorm(nn.Module):
         factor = factor if scale is None else factor * scale[None]
         y = _per_channel(_centred(x, about), factor, bias[None] - rest * factor)
         return y.reshape(x.shape).astype(self.dtype)
+
+    def _is_kept(self) -> bool:
+        own = ("scale", "bias") if self.use_scale else ("bias",)
+        return all(_KEPT.get()("/".join((*self.path, name))) for name in own)
 
     def _require_mutable(self) -> None:
         if not self.is_mutable_collection("batch_stats"):

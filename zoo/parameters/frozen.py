@@ -1,20 +1,22 @@
 """Parameters that stay what they are."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from zoo.errors import UsageError
+from zoo.layers.norm import norms_as_in_evaluation
 from zoo.parameters.pair import Parameters
-from zoo.parameters.select import select
+from zoo.parameters.select import matches, select, several
 
 
 def frozen(patterns: str | Sequence[str]) -> Parameters:
     """Keeps the parameters whose path matches one of `patterns`; trains the others.
 
-    Kept parameters have neither gradients nor a state of the optimiser. Running statistics of
-    batch norms still move in training; `supervised(train=False)` keeps them too.
+    Kept parameters have neither gradients nor a state of the optimiser. A batch norm all of whose
+    parameters are kept normalises as in evaluation, and its running statistics stay.
 
     >>> backbone = frozen("^(?!head/)")  # everything but the head
 
@@ -33,4 +35,7 @@ def frozen(patterns: str | Sequence[str]) -> Parameters:
     def join(trained: Any, kept: Any) -> Any:
         return unflatten_dict(flatten_dict(kept) | flatten_dict(trained))
 
-    return Parameters(split, join)
+    def is_kept(path: str) -> bool:
+        return any(matches(pattern, path) for pattern in several(patterns))
+
+    return Parameters(split, join, partial(norms_as_in_evaluation, is_kept))

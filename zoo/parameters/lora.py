@@ -7,6 +7,7 @@ Hu et al. 2022, "LoRA: low-rank adaptation of large language models",
 https://arxiv.org/abs/2106.09685, section 4.1.
 """
 
+import math
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -26,6 +27,7 @@ def lora(
     alpha: float | None = None,
     kernels: str | Sequence[str] = ("(^|/)kernel$",),
     whole: str | Sequence[str] = (),
+    convolutions: bool = True,
     seed: int = 0,
 ) -> Parameters:
     r"""Trains \(A\) and \(B\) of each chosen kernel. \(B\) is zero at first, so nothing changes.
@@ -41,7 +43,11 @@ def lora(
         kernels: patterns of the adapted leaves, as in `zoo.parameters.select`; leaves of fewer
             than two axes are left alone.
         whole: patterns of leaves that are trained themselves; they go first.
+        convolutions: adapts kernels of more than two axes too, not only those of dense maps.
         seed: of the first \(A\), normal with variance \(1 / m\).
+
+    Raises:
+        UsageError: the rank is below one, or there is no kernel to adapt.
     """
     if rank < 1:
         raise UsageError(f"`rank` must be at least 1, got {rank}")
@@ -53,9 +59,9 @@ def lora(
         kind = flatten_dict(select(params, kinds, default="kept"))
         trained: dict[Any, Any] = {p: leaf for p, leaf in flat.items() if kind[p] == "whole"}
         kept = {p: leaf for p, leaf in flat.items() if kind[p] != "whole"}
-        for path, leaf in kept.items():
-            if kind[path] == "kernel" and leaf.ndim > 1:
-                trained[*path, "lora"] = _factors("/".join(path), leaf)
+        kernels_kept = {p: leaf for p, leaf in kept.items() if kind[p] == "kernel"}
+        for path in _adapted(kernels_kept, convolutions):
+            trained[*path, "lora"] = _factors("/".join(path), kept[path])
         return unflatten_dict(trained), unflatten_dict(kept)
 
     def _factors(path: str, kernel: Any) -> dict[str, Any]:
@@ -77,3 +83,13 @@ def lora(
         return unflatten_dict(joined)
 
     return Parameters(split, join)
+
+
+def _adapted(kernels: dict[Any, Any], convolutions: bool) -> list[Any]:
+    """Paths of the kernels beside which something is learnt."""
+    most = math.inf if convolutions else 2
+    found = [path for path, leaf in kernels.items() if 1 < leaf.ndim <= most]
+    if not found:
+        which = "more than one axis" if convolutions else "two axes, as dense maps have"
+        raise UsageError(f"`lora` finds no kernel of {which} beside what is trained as a whole")
+    return found

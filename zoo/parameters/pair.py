@@ -1,6 +1,7 @@
 """The pair of functions that says what is trained."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 Tree = Any
@@ -16,10 +17,12 @@ class Parameters(NamedTuple):
             state of the optimiser.
         join: (trained, kept) -> params, differentiable in `trained`. At first
             `join(*split(params))` is `params`, or the nearest that the form can hold.
+        around: () -> a context manager, which the step enters while the network runs.
     """
 
     split: Callable[[Tree], tuple[Tree, Tree]] = lambda params: (params, ())
     join: Callable[[Tree, Tree], Tree] = lambda trained, kept: trained
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 def chained(*parts: Parameters) -> Parameters:
@@ -37,4 +40,11 @@ def chained(*parts: Parameters) -> Parameters:
             trained = part.join(trained, rest)
         return trained
 
-    return Parameters(split, join)
+    @contextmanager
+    def around() -> Iterator[None]:
+        with ExitStack() as stack:
+            for part in parts:
+                stack.enter_context(part.around())
+            yield
+
+    return Parameters(split, join, around)

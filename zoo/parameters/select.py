@@ -33,7 +33,7 @@ def select(tree: Any, patterns: str | Mapping[str, T] | Sequence[str], default: 
         return select(tree, dict.fromkeys(several(patterns), True), default=False)
     found = paths(tree)
     for pattern in patterns:
-        if not any(_matches(pattern, path) for path in found):
+        if not any(matches(pattern, path) for path in found):
             raise UsageError(
                 f"no parameter has a path with {pattern!r}{closest(pattern, _words(found))}; there "
                 f"are {', '.join(found[:3])} and {max(len(found) - 3, 0)} more"
@@ -42,7 +42,7 @@ def select(tree: Any, patterns: str | Mapping[str, T] | Sequence[str], default: 
     def value(path: Any, leaf: Any) -> Any:
         del leaf
         written = _written(path)
-        return next((v for p, v in patterns.items() if _matches(p, written)), default)
+        return next((v for p, v in patterns.items() if matches(p, written)), default)
 
     return jax.tree_util.tree_map_with_path(value, tree)
 
@@ -52,7 +52,12 @@ def several(patterns: str | Sequence[str]) -> Sequence[str]:
     return (patterns,) if isinstance(patterns, str) else patterns
 
 
-def _matches(pattern: str, path: str) -> bool:
+def matches(pattern: str, path: str) -> bool:
+    """Whether a pattern is found in a path.
+
+    Raises:
+        UsageError: it is no regular expression.
+    """
     try:
         return re.search(pattern, path) is not None
     except re.error as error:

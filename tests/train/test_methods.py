@@ -179,7 +179,12 @@ def test_a_method_learns_and_resumes_to_the_same_bits(name, tmp_path):
 WHERE = [("jit", 4), ("pmap", 2), ("shard_map", 2), ("shard_map", 4)]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.fixture(scope="module", params=METHODS)
+def name(request):
+    """A method: its tests follow each other, so that it is compiled once for one device."""
+    return request.param
+
+
 @pytest.mark.parametrize(
     ("how", "devices"),
     [pytest.param(*w, marks=[] if w == ("shard_map", 2) else pytest.mark.slow) for w in WHERE],

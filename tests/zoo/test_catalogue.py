@@ -24,6 +24,12 @@ FAST_AND_SLOW = [
 ]
 
 
+@pytest.fixture(scope="module", params=FAST_AND_SLOW)
+def name(request):
+    """A row: its tests follow each other, so that it is traced once."""
+    return request.param
+
+
 @functools.cache
 def abstract_variables(name, **overrides):
     info = zoo.model_info(name)
@@ -32,7 +38,6 @@ def abstract_variables(name, **overrides):
     return jax.eval_shape(partial(model.init, train=False), jax.random.key(0), images)
 
 
-@pytest.mark.parametrize("name", FAST_AND_SLOW)
 def test_parameter_count_is_exact(name):
     params = abstract_variables(name)["params"]
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == CATALOGUE[name].parameters
@@ -54,21 +59,18 @@ def published_macs(name):
         return count_macs(zoo.create_model(name), info.input_shape, variables=variables) + sum(macs)
 
 
-@pytest.mark.parametrize("name", FAST_AND_SLOW)
 def test_gmacs_agree_with_the_published_figure(name):
     info, counted = zoo.model_info(name), published_macs(name) / 1e9
     half_a_unit = 0.5 / 10 ** len(str(info.gmacs).partition(".")[2])
     assert counted == pytest.approx(info.gmacs, rel=0.01, abs=half_a_unit)
 
 
-@pytest.mark.parametrize("name", FAST_AND_SLOW)
 def test_every_module_with_parameters_is_named(name):
     paths = traverse_util.flatten_dict(abstract_variables(name), sep="/")
     unnamed = [path for path in paths if re.search(r"[A-Z]\w*_\d+(/|$)", path)]
     assert not unnamed, "names are the checkpoint format: give each submodule a `name=`"
 
 
-@pytest.mark.parametrize("name", FAST_AND_SLOW)
 def test_parameters_and_statistics_are_float32(name):
     assert {leaf.dtype for leaf in jax.tree.leaves(abstract_variables(name))} == {
         jnp.dtype("float32")

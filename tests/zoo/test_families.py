@@ -106,9 +106,12 @@ def parameters(names):
     return [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in names]
 
 
-@pytest.fixture(params=parameters([*PARTS, *ROWS]))
+@pytest.fixture(scope="module", params=parameters([*PARTS, *ROWS]))
 def case(request):
-    """Every row of the image families, once for those that differ only in size."""
+    """Every row of the image families, once for those that differ only in size.
+
+    The tests of a row follow each other, so that it is compiled once.
+    """
     return made(request.param)
 
 

@@ -52,6 +52,12 @@ FORMS = forms()
 FAST_AND_SLOW = [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in FORMS]
 
 
+@pytest.fixture(scope="module", params=FAST_AND_SLOW)
+def name(request):
+    """A row: its tests follow each other, so that it is traced once."""
+    return request.param
+
+
 @functools.cache
 def traced(name):
     """A network as a function of its parameters, the rest and inputs, and the first two's types."""
@@ -77,7 +83,6 @@ def test_a_factory_of_ones_own_is_equal_to_its_copies():
     assert copy.deepcopy(model) == model != zoo.create_model("resnet8")
 
 
-@pytest.mark.parametrize("name", FAST_AND_SLOW)
 def test_batches_may_be_empty_symbolic_or_on_an_explicit_mesh(name):
     apply, params, rest, inputs = traced(name)
     size = jax.export.symbolic_shape("b")[0]
@@ -92,7 +97,6 @@ def test_batches_may_be_empty_symbolic_or_on_an_explicit_mesh(name):
     assert logits.sharding.spec[0] == (None if name == "hopfield_lookup_nano" else "data")
 
 
-@pytest.mark.parametrize("name", FAST_AND_SLOW)
 def test_derivatives_of_every_order_go_through_shard_map(name):
     """Gradients of a directional derivative: forward mode, linearization, transposition."""
     apply, params, rest, inputs = traced(name)

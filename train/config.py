@@ -175,6 +175,8 @@ class Config:
     """Also write TensorBoard's event files, to tensorboard/ in the run directory."""
     wandb: str | None = None
     """Also log to this project of Weights & Biases."""
+    class_weights: Literal["balanced"] | None = None
+    """Weights of the classes in the loss: balanced ones let each class count the same."""
     objective: tuple[Call, ...] = ()
     """Methods, each around those before it, as in `mixup:alpha=0.2`: see `train.methods`."""
     parameters: tuple[Call, ...] = ()

@@ -12,15 +12,17 @@ from checkpoints import surgery
 from train import data_facts, methods
 from train.config import Config
 from train.data import Dataset, few_shot, load_dataset
+from train.data.dataset import label, task_name
 from train.evaluations import Measured, open_named, open_own
 from train.loggers import require_libraries
 from train.losses import softmax_cross_entropy
+from train.methods.imbalance import balanced_weights, class_weighted
 from train.network import Network, load_network
 from train.objective import Objective
 from train.optimizer import check_rates, make_optimizer
 from train.parallel import check_divisible
 from train.schedules import make_schedule
-from train.task import task_of
+from train.task import Task, task_of
 from zoo.errors import UsageError
 from zoo.parameters import Parameters
 
@@ -159,10 +161,22 @@ def _updates(
 
 
 def _objective(config: Config, training: Dataset, network: Network, steps: int) -> Objective:
-    smoothing = config.optimization.label_smoothing
-    smoothed = functools.partial(softmax_cross_entropy, smoothing=smoothing) if smoothing else None
-    setting = methods.Setting(task_of(training), steps, smoothed, network.card.preprocess)
+    setting = methods.Setting(_task(config, training), steps, network.card.preprocess)
     return methods.objective_of(config.objective, setting)
+
+
+def _task(config: Config, training: Dataset) -> Task:
+    """The task of the training data, with the loss that the config wants."""
+    task, smoothing = task_of(training), config.optimization.label_smoothing
+    if smoothing:
+        task = task._replace(loss=functools.partial(softmax_cross_entropy, smoothing=smoothing))
+    if config.class_weights == "balanced":
+        if task_name(training) != "classes":
+            raise UsageError(f"`class_weights` is for classes, and {training.name!r} has none")
+        labels = [label(training, index) for index in range(len(training))]
+        weights = balanced_weights(labels, len(training.class_names))
+        task = task._replace(loss=class_weighted(task.loss, weights))
+    return task
 
 
 def _trained(network: Network, parameters: Parameters | None) -> Any:

@@ -18,6 +18,7 @@ from checkpoints.card import Card
 from train.methods.adversarial import adversarial
 from train.methods.auxiliary import auxiliary, scheduled_drop_path
 from train.methods.distillation import distillation, soft_cross_entropy
+from train.methods.imbalance import class_weighted, focal
 from train.methods.mixing import cutmix, mixup
 from train.methods.rotation import Turned, rotation
 from train.methods.sharpness import sharpness_aware
@@ -88,6 +89,11 @@ METHODS = {
     "soft distillation": (distillation(MODEL, TEACHER), {}),
     "mean teacher": (mean_teacher(decay=0.9), {}),
     "rotation": (rotation(), {}),
+    "focal": (train.supervised(loss=focal(train.softmax_cross_entropy)), {}),
+    "class weights": (
+        train.supervised(loss=class_weighted(train.softmax_cross_entropy, np.arange(1.0, 5.0))),
+        {},
+    ),
     "adversarial": (adversarial(PLAIN, eps=0.05, steps=2, low=-4.0, high=8.0), {}),
     "sharpness": (PLAIN, {"optimizer": sharpness_aware(SGD, rho=0.02)}),
     "a schedule of accumulation": (PLAIN, {"optimizer": optax.MultiSteps(SGD, 2)}),

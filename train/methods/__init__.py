@@ -17,11 +17,12 @@ from train.data import Dataset
 from train.methods.adversarial import adversarial
 from train.methods.auxiliary import auxiliary, scheduled_drop_path
 from train.methods.distillation import distillation
+from train.methods.imbalance import focal
 from train.methods.mixing import cutmix, mixup
 from train.methods.rotation import Turned, Unturned, turned
 from train.methods.sharpness import sharpness_aware
 from train.methods.teacher import mean_teacher
-from train.objective import Losses, Objective, on, supervised
+from train.objective import Objective, on, supervised
 from train.task import CLASSES, Task
 from zoo.errors import UsageError, closest
 from zoo.parameters import Parameters, chained
@@ -34,15 +35,13 @@ class Setting(NamedTuple):
     """What a run knows and methods may need.
 
     Attributes:
-        task: what labels are.
+        task: what labels are, with the loss of the run: smoothed, weighted.
         steps: updates of the run.
-        loss: in place of the task's, such as one with smoothed labels, or None.
         preprocess: how examples become inputs.
     """
 
     task: Task = CLASSES
     steps: int = 1
-    loss: Callable[[Any, Any], Losses] | None = None
     preprocess: Any = None
 
 
@@ -52,7 +51,7 @@ def _on_mixed(transform: Callable[..., Any]) -> Callable[..., Objective]:
 
 def _auxiliary(inner: Objective, setting: Setting, **options: Any) -> Objective:
     del inner
-    return auxiliary(setting.task, loss=setting.loss, **options)
+    return auxiliary(setting.task, **options)
 
 
 def _scheduled(inner: Objective, setting: Setting) -> Objective:
@@ -94,6 +93,11 @@ def _adversarial(
     )
 
 
+def _focal(inner: Objective, setting: Setting, **options: Any) -> Objective:
+    del inner
+    return supervised(setting.task, loss=focal(setting.task.loss, **options))
+
+
 def _rotation(inner: Objective, setting: Setting) -> Objective:
     del setting
     return on(turned, inner)
@@ -101,6 +105,7 @@ def _rotation(inner: Objective, setting: Setting) -> Objective:
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "auxiliary": _auxiliary,
+    "focal": _focal,
     "scheduled_drop_path": _scheduled,
     "distillation": _distilled,
     "mean_teacher": _mean_teacher,
@@ -134,7 +139,7 @@ def objective_of(calls: Sequence[Call], setting: Setting) -> Objective:
     Raises:
         UsageError: there is no such method, or it takes no such argument.
     """
-    objective = supervised(setting.task, loss=setting.loss)
+    objective = supervised(setting.task)
     for call in calls:
         if call.name not in OPTIMIZERS:
             make = _known(call, "objective", OBJECTIVES, OPTIMIZERS)

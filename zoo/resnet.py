@@ -123,8 +123,8 @@ class AverageShortcut(nn.Module):
         if self.stride == 1 and x.shape[-1] == self.features:
             return x
         x = average_down(x) if self.stride == 2 else x
-        x = self.conv(self.features, (1, 1), name="projection")(x)
-        return self.norm(name="projection_norm")(x)
+        x = self.conv(self.features, (1, 1), name="conv")(x)
+        return self.norm(name="norm")(x)
 
 
 class PaddedShortcut(nn.Module):

@@ -87,7 +87,7 @@ class ProjectionShortcut(nn.Module):
     ) -> Float[Array, "b h2 w2 d"]:
         if self.stride == 1 and x.shape[-1] == self.features:
             return x
-        return self.conv(self.features, (1, 1), stride=self.stride, name="projection")(activated)
+        return self.conv(self.features, (1, 1), stride=self.stride, name="conv")(activated)
 
 
 class AverageShortcut(nn.Module):
@@ -104,7 +104,7 @@ class AverageShortcut(nn.Module):
         if self.stride == 1 and x.shape[-1] == self.features:
             return x
         y = average_down(activated) if self.stride == 2 else activated
-        return self.conv(self.features, (1, 1), name="projection")(y)
+        return self.conv(self.features, (1, 1), name="conv")(y)
 
 
 class Stem(nn.Module):

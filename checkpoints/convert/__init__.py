@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from checkpoints import former_names
 from checkpoints.convert import own
 from checkpoints.convert.rules import (
     Path,
@@ -47,7 +48,7 @@ def import_weights(
         tensors: arrays under the source's own names. Their dtypes are kept. The first convolution
             says for how many channels of input they are.
         source: the library whose names they are, as in `"timm"` or `"torchvision"`; "zoo" for our
-            own paths, `params/stem/conv/kernel`.
+            own paths, `params/stem/conv/kernel`, or those of earlier versions.
 
     Returns:
         Nested dictionaries of NumPy arrays: views of `tensors` where the layout allows.
@@ -58,6 +59,9 @@ def import_weights(
     """
     table = _table(model, source)
     shapes = _shapes(model, table, tensors)
+    if source == own.NAME:
+        names = former_names.found(["/".join(path) for path in shapes], tensors)
+        tensors = former_names.renamed(tensors, names)
     return traverse_util.unflatten_dict(from_source(table, shapes, tensors))
 
 

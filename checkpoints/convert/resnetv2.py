@@ -10,7 +10,7 @@ def _stage(s: int) -> tuple[Rule, ...]:
     return (
         Rule(f"{ours}/conv{{k}}", f"{theirs}.conv{{k}}", CONV),
         Rule(f"{ours}/norm{{k}}", f"{theirs}.norm{{k}}", NORM),
-        Rule(f"{ours}/shortcut/projection", f"{theirs}.downsample.conv", CONV),
+        Rule(f"{ours}/shortcut/conv", f"{theirs}.downsample.conv", CONV),
     )
 
 

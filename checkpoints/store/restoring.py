@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from checkpoints import atomic, manifest, paths
+from checkpoints import atomic, former_names, manifest, paths
 from checkpoints.card import Card
 from checkpoints.store.arrays import read_arrays
 from checkpoints.store.bucket import copied
 from checkpoints.store.layout import ARRAYS, CARD
-from checkpoints.surgery import describe, diff, listed
+from checkpoints.surgery import describe, diff, flatten, listed
 from zoo.errors import UsageError
 
 _SMALL, _DENSEST = 256 << 20, 256  # bytes that are always taken, and the largest compression
@@ -39,17 +39,28 @@ def restore(
         with copied(place) as copy:
             return restore(copy, abstract, host=host)
     found = manifest.verify(place)
+    names = former_names.found(flatten(abstract), found["leaves"])
+    if not names:
+        return _read(place, found, abstract, host)
+    stored = _read(place, found, former_names.as_stored(abstract, names), host)
+    return former_names.as_asked(stored, abstract, names)
+
+
+def _read(
+    place: Path, found: Mapping[str, Any], abstract: Mapping[str, Any], host: bool
+) -> dict[str, Any]:
+    """What `restore` reads, under the names of the checkpoint, whose manifest is `found`."""
     stored, content = found["leaves"], manifest.place(place, found)
     groups = {name: tree for name, tree in abstract.items() if jax.tree.leaves(tree)}
     held = sorted({_group(path) for path in stored})
     if absent := [name for name in groups if name not in held]:
         raise UsageError(
-            f"The checkpoint {str(directory)!r} has no {absent[0]!r}; it holds {', '.join(held)}."
+            f"The checkpoint {str(place)!r} has no {absent[0]!r}; it holds {', '.join(held)}."
         )
-    found = {path: spec for path, spec in stored.items() if _group(path) in abstract}
-    if lines := diff(describe(abstract), found):
+    asked = {path: spec for path, spec in stored.items() if _group(path) in abstract}
+    if lines := diff(describe(abstract), asked):
         raise UsageError(
-            f"The checkpoint {str(directory)!r} is of another model; {len(lines)} leaves do not "
+            f"The checkpoint {str(place)!r} is of another model; {len(lines)} leaves do not "
             f"match:\n  {listed(lines)}"
         )
     _check_size(place, groups)
@@ -58,7 +69,7 @@ def restore(
     except Exception as error:  # Orbax raises whatever it meets in files that no save has written
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")[:300]
         raise UsageError(
-            f"The arrays of the checkpoint {str(directory)!r} cannot be read: {reason}."
+            f"The arrays of the checkpoint {str(place)!r} cannot be read: {reason}."
         ) from error
 
 

@@ -45,6 +45,7 @@ class Peers:
         self._me, self._count = jax.process_index(), jax.process_count()
         self._over, self._lock = threading.Event(), threading.Lock()
         self._heard = {i: ("", time.monotonic()) for i in range(self._count)}
+        self._lost = ""  # what this process ends for
 
     def saved(self, path: Any) -> None:
         """There is a newer save."""
@@ -101,18 +102,19 @@ class Peers:
 
     def end(self, lost: str) -> NoReturn:
         """Ends this process at once, since what it waits for will not come."""
+        self._lost = lost
         with contextlib.suppress(Exception):
             self.tell(f"lost {lost}")
         sys.stdout.flush()
-        self._say(lost)
         if self._me == 0:
             time.sleep(2 * BEAT)  # the others hear it from here
+        self._say(lost)  # after all that JAX's own threads have to say
         os._exit(STATUS)
 
     def aborted(self, number: int) -> None:
         """The last words before JAX ends this process."""
         who = "host 0, or the way to it," if self._me else "another host"
-        self._say(f"{who} is gone")
+        self._say(self._lost or f"{who} is gone")
         os._exit(STATUS)
 
     def failed(self, error: BaseException) -> None:

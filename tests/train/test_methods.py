@@ -183,9 +183,14 @@ def test_a_method_learns_and_resumes_to_the_same_bits(name, tmp_path):
 
 
 WHERE = [("jit", 4), ("pmap", 2), ("shard_map", 2), ("shard_map", 4)]
+# What each kind of method needs of several devices: partners, a teacher, statistics, factors.
+FEW = {"mixup", "mean teacher", "rotation", "sharpness", "all at once"}
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(n, marks=[] if n in FEW else pytest.mark.slow) for n in METHODS],
+)
 def name(request):
     """A method: its tests follow each other, so that it is compiled once for one device."""
     return request.param

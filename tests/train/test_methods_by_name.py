@@ -44,7 +44,11 @@ def same(a, b):
 @pytest.mark.parametrize(
     ("objective", "parameters"),
     [
-        ((Call("mean_teacher", {"decay": 0.5}), Call("mixup", {"alpha": 0.3})), ()),
+        pytest.param(
+            (Call("mean_teacher", {"decay": 0.5}), Call("mixup", {"alpha": 0.3})),
+            (),
+            marks=pytest.mark.slow,
+        ),
         (
             (
                 Call("distillation", {"teacher": "resnet8.digits", "weight": 0.5}),
@@ -77,6 +81,7 @@ def test_what_is_frozen_stays_with_its_statistics(tmp_path, capsys):
     out = str(tmp_path / "run")
     options = ["--model", "resnet8", "--set", "stage_sizes=[1,1]", "width=8", "--batch-size", "16"]
     options += ["--dataset", "zoo_digits", "--steps", "50", "--out", out]
+    options += ["--objective", "focal", "--class-weights", "balanced"]
     assert main(["train", *options, "--freeze", "^stem", "^stage1_"]) == 0
     assert "trains 3,690 numbers; the network has 4,962 parameters" in capsys.readouterr().out
     loaded = checkpoints.load(out)

@@ -42,8 +42,8 @@ class Card:
             where the publisher states those; `{"kind": "manual", "url", "how", "sha256"}` for what
             only a person can download; `{"kind": "wheel", "package", "file", "sha256"}` for what
             an installed package holds; `{"kind": "file"}`; `{"kind": "shipped"}`; `{"kind":
-            "run"}`. Of weights that were downloaded, "sha256" and the hub's "commit" are those
-            that were seen.
+            "run"}`; `{"kind": "probe"}` where a head was fitted. Of weights that were downloaded,
+            "sha256" and the hub's "commit" are those that were seen.
         format: library whose tensor names the source file uses, such as "timm"; None for ours.
         license: SPDX identifier in lower case.
         trained_on: data sets, in words.

@@ -17,6 +17,7 @@ COMMANDS = {
     "weights": "pretrained weights, by name",
     "train": "train an architecture from scratch, or go on from weights",
     "finetune": "adapt pretrained weights to a data set",
+    "probe": "fit a linear classifier to features of weights",
     "evaluate": "accuracy and loss of weights on a data set",
     "predict": "classes of images, with probabilities",
     "convert": "weights to and from the names of other libraries",

@@ -25,6 +25,7 @@ from train.parallel import data_mesh, parallelize
 from train.pictures import image_grid
 from train.plan import Plan, plan
 from train.predict import predict
+from train.probe import probe
 from train.schedules import make_schedule
 from train.signals import Interrupted
 from train.state import TrainState, create_state, published
@@ -67,6 +68,7 @@ __all__ = [
     "parallelize",
     "plan",
     "predict",
+    "probe",
     "published",
     "select",
     "softmax_cross_entropy",

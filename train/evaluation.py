@@ -52,6 +52,31 @@ def evaluate(
     (360, True)
     """
     chosen = task or task_of(data)
+    options: Any = {"preprocess": preprocess, "batch_size": batch_size}
+    totals, count = measured(model, variables, data, chosen, **options)
+    return chosen.summary(totals, count) | {"count": count}
+
+
+def measured(
+    model: nn.Module,
+    variables: Any,
+    data: Dataset,
+    task: Task,
+    *,
+    preprocess: Preprocess,
+    batch_size: int = 256,
+) -> tuple[dict[str, Any], int]:
+    """What a task measures of a model: sums and gathered values, and the number of examples.
+
+    Args:
+        model: as in `evaluate`.
+        variables: as in `evaluate`.
+        data: as in `evaluate`.
+        task: its loss and measures are summed; the values of those in `gathered` come in the order
+            of the examples, (n, ...).
+        preprocess: as in `evaluate`.
+        batch_size: as in `evaluate`.
+    """
     mesh = data_mesh()
     batch_size = -(-batch_size // mesh.size) * mesh.size
     variables = replicate(variables, mesh)
@@ -59,12 +84,11 @@ def evaluate(
     kept: list[dict[str, np.ndarray]] = []
     batches = eval_batches(data, preprocess=preprocess, batch_size=batch_size, shard=hosts.shard())
     for batch in batches:
-        sums, values = _compiled(model, chosen)(variables, place(batch, mesh))
+        sums, values = _compiled(model, task)(variables, place(batch, mesh))
         totals = {name: totals.get(name, 0.0) + _number(sums[name]) for name in sums}
         kept.append(_without_padding(values))
     count = round(totals.pop("count"))
-    gathered = {name: np.concatenate([v[name] for v in kept]) for name in chosen.gathered}
-    return chosen.summary(totals | gathered, count) | {"count": count}
+    return totals | {n: np.concatenate([v[n] for v in kept]) for n in task.gathered}, count
 
 
 def eval_step(

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from train import hosts
-from train.cli import runs
+from train.cli import probe, runs
 from train.cli.output import emit_json
 from train.config import Config
 from train.evaluations import by_name
@@ -38,6 +38,8 @@ class FinetuneArguments:
     lora: int | None = None
     """Train products of this rank beside kernels of attention and dense maps, and the head; short
     for `--parameters lora`, which has more options."""
+    probe: bool = False
+    """Fit only a linear classifier to features that are computed once, as `zoo probe` does."""
     distributed: bool = False
     """Train together with the other processes of a TPU pod, SLURM, Kubernetes or MPI job."""
     json: bool = False
@@ -49,11 +51,17 @@ ARGUMENTS = FinetuneArguments
 
 def command(argv: list[str]) -> None:
     """`zoo finetune`."""
-    arguments = runs.parse(FinetuneArguments, "finetune", argv)
+    default = FinetuneArguments()
+    arguments = runs.parse(FinetuneArguments, "finetune", argv, default)
     compare = arguments.compare_scratch
     if arguments.config.weights is None and arguments.config.dataset is None:
-        arguments = runs.parse(FinetuneArguments, "finetune", argv, FinetuneArguments(TRANSFER))
+        default = FinetuneArguments(TRANSFER)
+        arguments = runs.parse(FinetuneArguments, "finetune", argv, default)
         compare = True
+    if arguments.probe:
+        probe.refuse_updates(arguments.config, default.config)
+        also = {"json": arguments.json, "distributed": arguments.distributed}
+        return probe.show(arguments.config, ARGUMENTS, **also)
     if arguments.config.weights is None:
         raise UsageError("`--weights` is needed beside `--dataset`; `zoo weights` lists them")
     reporter = runs.reporter(ARGUMENTS, arguments.distributed, arguments.json)

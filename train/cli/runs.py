@@ -76,9 +76,9 @@ def print_figures(evaluations: Mapping[str, dict[str, float | int]]) -> None:
     console().print(table(["", *titles], [[name, *row.values()] for name, row in rows.items()]))
 
 
-def last_line(directory: Any) -> None:
+def last_line(directory: Any, what: str = "checkpoint, metrics and curves") -> None:
     """Says where everything is."""
-    text = printable(f"checkpoint, metrics and curves: {directory}")
+    text = printable(f"{what}: {directory}")
     console().print(text, soft_wrap=True)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from checkpoints.retention import Retention
+from train import lengths
 from train.augment import Augment
 from train.typed_json import from_json
 from zoo.errors import UsageError
@@ -78,23 +79,36 @@ def assignment(text: str) -> tuple[str, Any]:
 class OptimizerConfig:
     """The update rule and its schedule."""
 
-    optimizer: Literal["adamw", "sgd", "lamb", "lars"] = "adamw"
-    """Update rule; sgd has Nesterov momentum 0.9."""
+    optimizer: str = "adamw"
+    """Update rule, with arguments as in `rmsprop:momentum=0.9,eps=0.001`: adafactor, adam, adamw,
+    lamb, lars, lion, muon, rmsprop (TensorFlow's), sgd (Nesterov momentum 0.9)."""
     learning_rate: float = 3e-3
     """Peak learning rate."""
-    schedule: Literal["cosine", "steps", "plateau"] = "cosine"
-    """What takes it down: half a cosine to zero; a fifth of it at 40, 70 and 90 % of the run; or a
-    fifth of it each time that the training loss has not fallen for `patience` epochs."""
+    schedule: str = "cosine"
+    """What takes it down, with arguments as in `cosine:final=0.01`: constant, cosine, exponential,
+    linear, onecycle, polynomial, steps (a fifth at 40, 70 and 90 % of the run; others as in
+    `steps:at=[0.5,0.75],factor=0.1` or `at=["30epochs"]`), plateau (a fifth each time that the
+    training loss has not fallen for `patience` epochs)."""
     patience: int = 20
     """Epochs without a lower training loss before a plateau is one."""
     rates: dict[str, float] = dataclasses.field(default_factory=dict)
     """Peak learning rates of parameters in whose path a word stands, as in `transition 1e-4`."""
-    warmup: float = 0.05
-    """Share of all steps in which the learning rate rises linearly from zero."""
+    warmup: float | str = 0.05
+    """Part of the run in which the rate rises linearly from zero: a share, 500steps or 5epochs."""
+    cooldown: float | str = 0.0
+    """Part of the run at its end in which the rate falls linearly to zero, in the same forms."""
     weight_decay: float = 0.05
     """Decay of kernels and embeddings; biases, norms, tokens and positions are never decayed."""
     clip_norm: float | None = 1.0
     """Largest global norm of a gradient; None to leave it as it is."""
+    adaptive_clip: float | None = None
+    """Largest norm of each unit's gradient as a share of its weights' norm, as 0.01; the head's
+    gradients are left as they are."""
+    gradient_noise: float | None = None
+    """Variance of the noise that is added to gradients at first, as 0.3; it falls as t^-0.55."""
+    layer_decay: float | None = None
+    """Factor of the rate from each layer to the one before it, as 0.75; the head has all of it.
+    Rates of their own are multiplied too."""
     label_smoothing: float = 0.0
     """Share of the target that is spread evenly over all classes."""
 
@@ -193,6 +207,8 @@ class Config:
         for name, (requirement, is_met) in _REQUIRED.items():
             if values[name] is not None and not is_met(values[name]):
                 raise UsageError(f"`{name}` must be {requirement}, got {values[name]}")
+        for name in ("warmup", "cooldown"):
+            lengths.check(values[name], name)
         for word, rate in self.optimization.rates.items():
             if not _is_positive(rate):
                 raise UsageError(f"`rates` of {word!r} must be positive and finite, got {rate}")
@@ -212,13 +228,15 @@ _REQUIRED: dict[str, tuple[str, Callable[[Any], bool]]] = {
         (
             *("batch_size", "log_every", "save_every", "eval_every", "batch_norm_groups"),
             *("threads", "steps", "epochs", "per_class", "image_size"),
-            *("learning_rate", "patience", "clip_norm"),
+            *("learning_rate", "patience", "clip_norm", "adaptive_clip"),
         ),
         ("positive and finite", _is_positive),
     ),
-    "weight_decay": ("at least 0 and finite", lambda x: x >= 0 and math.isfinite(x)),
     **dict.fromkeys(
-        ("warmup", "label_smoothing", "ema"), ("at least 0 and below 1", lambda x: 0 <= x < 1)
+        ("weight_decay", "gradient_noise"),
+        ("at least 0 and finite", lambda x: x >= 0 and math.isfinite(x)),
     ),
+    "layer_decay": ("above 0 and at most 1", lambda x: 0 < x <= 1),
+    **dict.fromkeys(("label_smoothing", "ema"), ("at least 0 and below 1", lambda x: 0 <= x < 1)),
     "seed": ("at least 0 and below 2**32", lambda x: 0 <= x < 2**32),
 }

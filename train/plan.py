@@ -6,6 +6,7 @@ import math
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from checkpoints import surgery
@@ -19,12 +20,13 @@ from train.losses import softmax_cross_entropy
 from train.methods.imbalance import balanced_weights, class_weighted
 from train.network import Network, load_network
 from train.objective import Objective
-from train.optimizer import check_rates, make_optimizer
+from train.optimizer import check_rates, make_optimizer, require_known
 from train.parallel import check_divisible
 from train.schedules import make_schedule
 from train.task import Task, task_of
 from zoo.errors import UsageError
 from zoo.parameters import Parameters
+from zoo.parameters.depth import depths
 
 EPOCHS = 30  # of a run that gives neither epochs nor steps
 
@@ -78,6 +80,7 @@ def plan(
     (34, 1077, 10)
     """
     require_libraries(config)
+    require_known(config.optimization)
     for name, value in {"objective": objective, "parameters": parameters}.items():
         if value is not None:
             config = dataclasses.replace(config, **{name: (methods.recorded(value),)})
@@ -89,7 +92,7 @@ def plan(
         parameters = methods.parameters_of(config.parameters)
     check_rates(config.optimization, _trained(network, parameters))
     steps = total_steps(config, len(training))
-    schedule, optimizer = _updates(config, len(training), steps)
+    schedule, optimizer = _updates(config, network, len(training), steps)
     return Plan(
         config=config,
         training=training,
@@ -124,7 +127,7 @@ def continued(planned: Plan, step: int, seen: int, objective: Objective | None =
     steps = total_steps(config, examples, step=step, seen=seen)
     if steps == planned.steps:
         return planned
-    schedule, optimizer = _updates(config, examples, steps)
+    schedule, optimizer = _updates(config, planned.network, examples, steps)
     made = objective or _objective(config, planned.training, planned.network, steps)
     return planned._replace(steps=steps, schedule=schedule, optimizer=optimizer, objective=made)
 
@@ -152,12 +155,19 @@ def _training_data(config: Config) -> Dataset:
 
 
 def _updates(
-    config: Config, examples: int, steps: int
+    config: Config, network: Network, examples: int, steps: int
 ) -> tuple[optax.Schedule, optax.GradientTransformationExtraArgs]:
     epoch = -(-examples // config.batch_size)
-    rule = make_optimizer(config.optimization, steps, epoch=epoch)
+    wanted = config.optimization
+    numbered = _depths(network) if wanted.layer_decay else None
+    rule = make_optimizer(wanted, steps, epoch=epoch, seed=config.seed, depths=numbered)
     optimizer = methods.optimizer_of(config.objective, rule)
-    return make_schedule(config.optimization, steps), optimizer
+    return make_schedule(wanted, steps, epoch=epoch), optimizer
+
+
+def _depths(network: Network) -> dict[str, Any]:
+    shape = network.card.preprocess.shape
+    return depths(network.model, jax.ShapeDtypeStruct((1, *shape), jnp.float32))
 
 
 def _objective(config: Config, training: Dataset, network: Network, steps: int) -> Objective:

@@ -12,8 +12,8 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
     """`value`, as JSON has it, as a `kind`.
 
     Args:
-        kind: a dataclass, `X | None`, a `Literal`, `dict[str, X]`, `tuple[X, ...]`, `Any`, or a
-            type of JSON itself.
+        kind: a dataclass, a union such as `X | None`, a `Literal`, `dict[str, X]`,
+            `tuple[X, ...]`, `Any`, or a type of JSON itself.
         value: what `json.loads` gave of what `dataclasses.asdict` and `json.dumps` wrote. Fields
             may be missing that have defaults.
         where: begins an error message, such as the name of the file.
@@ -26,8 +26,9 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         read = _dataclass(kind, value, where)
     elif origin in (typing.Union, types.UnionType):
-        read = value if value is None else from_json(inner[0], value, where)
-        _require(value is not None or types.NoneType in inner, kind, value, where)
+        member = next((k for k in inner if _fits(k, value)), None)
+        _require(member is not None, kind, value, where)
+        read = from_json(member, value, where)
     elif origin is Literal:
         _require(value in inner, kind, value, where)
     elif origin is dict:
@@ -42,6 +43,17 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
     elif kind is not Any:
         _require(type(value) is kind, kind, value, where)
     return read
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    """Whether a value of JSON is of the outermost type that a member of a union is written as."""
+    origin = typing.get_origin(kind) or kind
+    if dataclasses.is_dataclass(kind):
+        origin = dict
+    written: dict[Any, tuple[type, ...]] = {tuple: (list,), float: (int, float)}
+    if origin is Literal:
+        return value in typing.get_args(kind)
+    return type(value) in written.get(origin, (origin,))
 
 
 def _dataclass(kind: Any, value: Any, where: str) -> Any:

@@ -102,7 +102,7 @@ def test_finetuning_goes_on_without_other_options(started, tmp_path):
     ("change", "words"),
     [
         ({"stepps": 3}, "there is no 'stepps'; did you mean 'steps'"),
-        ({"steps": "3"}, "'steps' must be int, got '3'"),
+        ({"steps": "3"}, "'steps' must be int | None, got '3'"),
         ({"batch_size": 8.5}, "'batch_size' must be int, got 8.5"),
         ({"parallel": "vmap"}, "'parallel' must be Literal"),
         ({"optimization": {"rates": {"head": "fast"}}}, "'rates': 'head' must be float"),

@@ -7,8 +7,8 @@ import pytest
 import checkpoints
 import train
 import zoo
-from train.optimizer import decayed
 from train.task import top_k_hits
+from train.update_rules import decayed
 
 
 def test_cross_entropy_of_indices_and_of_distributions_agree():
@@ -74,26 +74,6 @@ def test_evaluation_counts_every_example_once_whatever_the_batch(digits, untrain
         assert found["top1"] == pytest.approx(expected, abs=1e-9)
         loss = np.asarray(train.softmax_cross_entropy(jnp.array(logits), jnp.array(labels)))
         assert found["loss"] == pytest.approx(loss.mean(), rel=1e-5)
-
-
-def test_schedule_rises_then_falls_to_zero():
-    schedule = train.make_schedule(train.OptimizerConfig(learning_rate=0.1, warmup=0.2), 100)
-    rates = [float(schedule(step)) for step in (0, 20, 60, 100)]
-    assert rates == pytest.approx([0.0, 0.1, 0.05, 0.0], abs=1e-6)
-    flat = train.make_schedule(train.OptimizerConfig(learning_rate=0.1, warmup=0.0), 100)
-    assert float(flat(0)) == pytest.approx(0.1)
-
-
-@pytest.mark.parametrize("rule", ["adamw", "sgd", "lamb", "lars"])
-def test_every_optimizer_decays_kernels_only(rule):
-    params = {"kernel": jnp.ones((4, 4)), "scale": jnp.ones(4)}
-    config = train.OptimizerConfig(optimizer=rule, learning_rate=0.1, warmup=0.0, weight_decay=0.5)
-    optimizer = train.make_optimizer(config, 10)
-    zeros = {name: jnp.zeros_like(value) for name, value in params.items()}
-    updates, _ = optimizer.update(zeros, optimizer.init(params), params)
-    assert float(updates["kernel"].max()) < 0
-    assert not updates["scale"].any()
-    assert decayed(params) == {"kernel": True, "scale": False}
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,7 @@ import checkpoints
 import train
 import zoo
 from checkpoints.preprocess import Preprocess, SequencePreprocess
-from train.config import OptimizerConfig
-from train.optimizer import make_optimizer
 from train.recipes import RECIPES, lssl
-from train.schedules import learning_rate, make_schedule
 
 FAST = ("lssl_bidmc",)
 PUBLISHED = [
@@ -241,27 +238,3 @@ def test_splits_of_arrays_are_added_and_cut(folder):
     np.save(home / "val/inputs.npy", np.zeros((3, 6, 5), np.float32))
     with pytest.raises(zoo.UsageError, match=r"as many channels, got {'train': 2, 'val': 5}"):
         train.load_dataset(home, "train+val")
-
-
-def test_parameters_learn_at_rates_of_their_own():
-    config = OptimizerConfig(learning_rate=1e-2, warmup=0.0, clip_norm=None, weight_decay=0.0)
-    config = dataclasses.replace(config, rates={"transition": 1e-4})
-    params = {"transition": {"d": np.ones(3, np.float32)}, "C": np.ones(3, np.float32)}
-    optimizer = make_optimizer(config, 10)
-    updates, _ = optimizer.update(params, optimizer.init(params), params)
-    np.testing.assert_allclose(updates["C"], -1e-2, rtol=1e-4)
-    np.testing.assert_allclose(updates["transition"]["d"], -1e-4, rtol=1e-4)
-
-
-def test_a_plateau_and_steps_leave_a_fifth_of_the_rate():
-    config = OptimizerConfig(learning_rate=1.0, warmup=0.0, schedule="plateau", patience=2)
-    optimizer, schedule = make_optimizer(config, 100, epoch=3), make_schedule(config, 100)
-    params = {"w": np.ones(2, np.float32)}
-    state, rates = optimizer.init(params), []
-    for step in range(12):
-        _, state = optimizer.update(params, state, params, value=np.float32(1.0))
-        rates.append(learning_rate(schedule, step, state))
-    assert rates[0] == 1.0
-    assert rates[-1] == pytest.approx(0.2)  # after one epoch, and two no better
-    steps = make_schedule(dataclasses.replace(config, schedule="steps"), 100)
-    np.testing.assert_allclose([steps(n) for n in (0, 39, 41, 71, 91)], [1, 1, 0.2, 0.04, 0.008])

@@ -47,8 +47,8 @@ class CompileArguments:
     """Classes; None is those of the architecture."""
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Dtype of the computation; parameters stay float32."""
-    optimizer: Literal["adamw", "sgd", "lamb", "lars"] = "adamw"
-    """Update rule; its state is a part of the memory."""
+    optimizer: str = "adamw"
+    """Update rule, as of `zoo train`; its state is a part of the memory."""
     ema: bool = False
     """Keep a moving average of the parameters too."""
     parallel: Parallel = "jit"

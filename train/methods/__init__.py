@@ -12,6 +12,7 @@ import optax
 
 import checkpoints
 from checkpoints.preprocess import Preprocess
+from train.calls import looked_up, made
 from train.config import Call
 from train.data import Dataset
 from train.methods.adversarial import adversarial
@@ -24,7 +25,7 @@ from train.methods.sharpness import sharpness_aware
 from train.methods.teacher import mean_teacher
 from train.objective import Objective, on, supervised
 from train.task import CLASSES, Task
-from zoo.errors import UsageError, closest
+from zoo.errors import UsageError
 from zoo.parameters import Parameters, chained
 from zoo.parameters.frozen import frozen
 from zoo.parameters.lora import lora
@@ -143,7 +144,7 @@ def objective_of(calls: Sequence[Call], setting: Setting) -> Objective:
     for call in calls:
         if call.name not in OPTIMIZERS:
             make = _known(call, "objective", OBJECTIVES, OPTIMIZERS)
-            objective = _called(make, call, objective, setting)
+            objective = made(make, call, objective, setting)
     return objective
 
 
@@ -151,7 +152,7 @@ def optimizer_of(calls: Sequence[Call], optimizer: Any) -> Any:
     """The optimiser inside the methods that change how it moves."""
     for call in calls:
         if call.name in OPTIMIZERS:
-            optimizer = _called(OPTIMIZERS[call.name], call, optimizer)
+            optimizer = made(OPTIMIZERS[call.name], call, optimizer)
     return optimizer
 
 
@@ -159,7 +160,7 @@ def parameters_of(calls: Sequence[Call]) -> Parameters | None:
     """What a config says is trained, or None if that is everything."""
     if not calls:
         return None
-    return chained(*(_called(_known(call, "parameters", PARAMETERS), call) for call in calls))
+    return chained(*(made(_known(call, "parameters", PARAMETERS), call) for call in calls))
 
 
 def trained_on(calls: Sequence[Call], data: Dataset) -> Dataset:
@@ -178,31 +179,18 @@ def evaluated_on(calls: Sequence[Call], data: Dataset) -> Dataset:
 
 def recorded(value: Objective | Parameters) -> Call:
     """What a config says of a value that was passed from Python: where it was made."""
-    made = value.loss if isinstance(value, Objective) else value.join
-    return Call(f"{FROM_PYTHON}{made.__module__}.{made.__qualname__.partition('.<locals>')[0]}")
+    pure = value.loss if isinstance(value, Objective) else value.join
+    return Call(f"{FROM_PYTHON}{pure.__module__}.{pure.__qualname__.partition('.<locals>')[0]}")
 
 
 FROM_PYTHON = "python:"
 
 
 def _known(call: Call, field: str, *tables: dict[str, Any]) -> Any:
-    table = {name: make for part in tables for name, make in part.items()}
     if call.name.startswith(FROM_PYTHON):
-        made = call.name.removeprefix(FROM_PYTHON)
+        where = call.name.removeprefix(FROM_PYTHON)
         raise UsageError(
-            f"the run was begun from Python with `{field}` of {made}; go on with "
+            f"the run was begun from Python with `{field}` of {where}; go on with "
             f"`train.fit(config, {field}=...)`, where the value is made as it was"
         )
-    if call.name not in table:
-        raise UsageError(
-            f"`{field}` must name one of {', '.join(table)}; got {call.name!r}"
-            f"{closest(call.name, table)}"
-        )
-    return table[call.name]
-
-
-def _called(make: Callable[..., Any], call: Call, *given: Any) -> Any:
-    try:
-        return make(*given, **call.arguments)
-    except TypeError as error:
-        raise UsageError(f"`{call.name}` cannot take {call.arguments}: {error}") from error
+    return looked_up(call, field, {name: make for part in tables for name, make in part.items()})

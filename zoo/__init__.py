@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 
+from zoo import attack, explain
 from zoo.catalogue import CATALOGUE, Row, family_of
 from zoo.errors import UsageError, closest, shown
 from zoo.fields import check_fields, frozen
@@ -19,7 +20,9 @@ from zoo.initialization import init_variables
 __all__ = [
     "ModelInfo",
     "UsageError",
+    "attack",
     "create_model",
+    "explain",
     "init_variables",
     "list_models",
     "model_info",

@@ -132,6 +132,7 @@ def compile_step(
     objective: Objective | None = None,
     parameters: Parameters | None = None,
     average: float | None = None,
+    accumulate: int = 1,
 ) -> Compiled:
     """Compiles a training step from shapes alone: no weights are made, nothing runs.
 
@@ -144,15 +145,17 @@ def compile_step(
         objective: as in `train.make_train_step`.
         parameters: as in `train.make_train_step`.
         average: as in `train.create_state`.
+        accumulate: as in `train.make_train_step`.
 
     Raises:
         UsageError: the batch cannot be split.
         TooLargeError: the step does not fit into a device's memory.
     """
     mesh = mesh or data_mesh()
-    check_divisible(shape[0], mesh.size)
+    check_divisible(shape[0], mesh.size * accumulate, "devices and `accumulate`")
     method: Any = {"objective": objective, "parameters": parameters}
-    step = make_train_step(model, optimizer, axis_name=None if how == "jit" else AXIS, **method)
+    axis_name = None if how == "jit" else AXIS
+    step = make_train_step(model, optimizer, axis_name=axis_name, accumulate=accumulate, **method)
 
     def create() -> TrainState:
         key = jax.random.key(0)

@@ -156,6 +156,8 @@ class Config:
     """Length of the run in updates; instead of epochs."""
     batch_size: int = 64
     """Images per update, over all devices."""
+    accumulate: int = 1
+    """Slices of a batch whose gradients are computed one after another, in the memory of one."""
     seed: int = 0
     """Seed of everything random: fresh weights, order, augmentation, subset, dropout."""
     parallel: Parallel = "jit"
@@ -227,6 +229,7 @@ _REQUIRED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(
         (
             *("batch_size", "log_every", "save_every", "eval_every", "batch_norm_groups"),
+            *("accumulate",),
             *("threads", "steps", "epochs", "per_class", "image_size"),
             *("learning_rate", "patience", "clip_norm", "adaptive_clip"),
         ),

@@ -13,7 +13,17 @@ from zoo.errors import UsageError
 
 # Resuming may change how fast and how far a run goes, never what it computes.
 FREE = (
-    *("batch_size", "steps", "epochs", "parallel", "out", "resume", "take_over", "threads"),
+    *(
+        "batch_size",
+        "accumulate",
+        "steps",
+        "epochs",
+        "parallel",
+        "out",
+        "resume",
+        "take_over",
+        "threads",
+    ),
     *("data_dir", "tensorboard", "wandb", "log_every", "eval_every", "save_every"),
     *("evaluations", "retention"),
 )

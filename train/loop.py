@@ -164,6 +164,7 @@ def _compiled(planned: Plan, mesh: Mesh) -> Callable[..., Any]:
         parameters=planned.parameters,
         axis_name=None if config.parallel == "jit" else AXIS,
         batch_norm_groups=config.batch_norm_groups,
+        accumulate=config.accumulate,
     )
     return parallelize(step, config.parallel, mesh=mesh)
 

@@ -4,6 +4,7 @@ The step, the loop and `parallelize` know of a method nothing but its `Objective
 one's own is a function that returns one, see there.
 """
 
+import copy
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from train.noise import streams
+from train.noise import WHOLE, Slice, streams
 from train.task import CLASSES, Mixture, Task, judged
 from zoo.errors import UsageError
 from zoo.layers.norm import batch_spread
@@ -70,6 +71,7 @@ class Forward:
         axis_name: mapped axis over which the batch is split, or None.
         groups: slices of the global batch that batch norms normalise separately.
         arguments: keyword arguments of every call in training mode.
+        part: slice of the batch that inputs are of, to whose examples noise belongs.
     """
 
     def __init__(
@@ -80,8 +82,9 @@ class Forward:
         axis_name: str | None = None,
         groups: int = 1,
         arguments: dict[str, Any] | None = None,
+        part: Slice = WHOLE,
     ):
-        self.model, self.batch_stats, self.key = model, batch_stats, key
+        self.model, self.batch_stats, self.key, self.part = model, batch_stats, key, part
         self.axis_name, self.groups, self.arguments = axis_name, groups, arguments or {}
 
     def __call__(
@@ -113,7 +116,7 @@ class Forward:
             *inputs,
             train=train,
             method=method,
-            rngs=streams(self.key if key is None else key, self.axis_name) if train else {},
+            rngs=self._noise(self.key if key is None else key) if train else {},
             mutable=["batch_stats"] if train else [],
             **call,
         )
@@ -121,8 +124,12 @@ class Forward:
 
     def calling(self, **arguments: Any) -> "Forward":
         """One with further keyword arguments of every call in training mode."""
-        merged = self.arguments | arguments
-        return Forward(self.model, self.batch_stats, self.key, self.axis_name, self.groups, merged)
+        made = copy.copy(self)
+        made.arguments = self.arguments | arguments
+        return made
+
+    def _noise(self, key: Key[Array, ""]) -> dict[str, Key[Array, ""]]:
+        return streams(key, self.axis_name, self.part)
 
     def _require_method(self, method: str, call: dict[str, Any]) -> None:
         kind = type(self.model).__name__

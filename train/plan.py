@@ -85,8 +85,7 @@ def plan(
         if value is not None:
             config = dataclasses.replace(config, **{name: (methods.recorded(value),)})
     training, own = _training_data(config), open_own(config)
-    check_divisible(config.batch_size, jax.device_count(), "devices")
-    check_divisible(config.batch_size, config.batch_norm_groups, "`batch_norm_groups`")
+    _check_batch(config)
     network = load_network(config, training)
     if parameters is None:
         parameters = methods.parameters_of(config.parameters)
@@ -106,6 +105,17 @@ def plan(
         objective=objective or _objective(config, training, network, steps),
         parameters=parameters,
     )
+
+
+def _check_batch(config: Config) -> None:
+    """Refuses a batch that devices, groups of batch norms and slices cannot share evenly."""
+    slices = config.accumulate
+    for count, name in (
+        (jax.device_count(), "devices"),
+        (config.batch_norm_groups, "`batch_norm_groups`"),
+    ):
+        together = name if slices == 1 else f"parts of {count} {name} and {slices} `accumulate`"
+        check_divisible(config.batch_size, count * slices, together)
 
 
 def trained_count(planned: Plan) -> tuple[int, int]:

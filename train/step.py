@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Key
 
-from train.noise import STREAMS, placed
+from train.accumulation import over_slices
+from train.noise import STREAMS, Slice, placed
 from train.objective import Batch, Forward, Objective, supervised
 from train.state import Optimizer, TrainState, transformation
 from zoo.errors import UsageError
@@ -27,6 +28,7 @@ def make_train_step(
     parameters: Parameters | None = None,
     axis_name: str | None = None,
     batch_norm_groups: int = 1,
+    accumulate: int = 1,
 ) -> Step:
     """The update `(state, batch, key) -> (state, metrics)`, for `parallelize` or plain `jax.jit`.
 
@@ -39,6 +41,8 @@ def make_train_step(
         axis_name: mapped axis over which the batch is split (pmap, shard_map); None under jit.
         batch_norm_groups: slices of the global batch that are normalised separately; as many as
             devices for "per device" statistics, 1 for statistics of the whole batch.
+        accumulate: slices of the batch whose gradients are computed one after another, in the
+            memory of one; batch norms normalise each by itself.
 
     Returns:
         A pure function of a state made with the same objective and parameters. Metrics are means
@@ -64,6 +68,7 @@ def make_train_step(
         parameters=parameters or Parameters(),
         axis_name=axis_name,
         batch_norm_groups=batch_norm_groups,
+        accumulate=accumulate,
     )
 
 
@@ -78,30 +83,44 @@ def train_step(
     parameters: Parameters,
     axis_name: str | None,
     batch_norm_groups: int,
+    accumulate: int,
 ) -> tuple[TrainState, dict[str, Array]]:
     """One update; see `make_train_step`. The n-th draws its noise from `key` folded with n."""
     require_input(batch)
     key = jax.random.fold_in(key, state.step)
-    own = placed(jax.random.fold_in(key, len(STREAMS)), axis_name)
-    forward = Forward(model, state.batch_stats, key, axis_name, batch_norm_groups)
     over_devices = lambda t: t if axis_name is None else jax.lax.pmean(t, axis_name)  # noqa: E731
 
-    def mean_loss(trained: Any) -> tuple[Array, tuple[Any, dict[str, Array]]]:
+    def mean_loss(trained: Any, batch: Batch, batch_stats: Any, part: Slice) -> Any:
+        before = state.replace(batch_stats=batch_stats)
+        own = placed(jax.random.fold_in(key, len(STREAMS)), axis_name, part)
+        forward = Forward(model, batch_stats, key, axis_name, batch_norm_groups, part=part)
         params = parameters.join(trained, state.kept)
         with parameters.around():
-            losses, rest = _checked(objective.loss(forward, params, state, batch, own), state)
+            losses, rest = _checked(objective.loss(forward, params, before, batch, own), before)
         return losses.mean(), rest
+
+    def value(trained: Any, *slice_of: Any) -> Any:
+        loss, (batch_stats, _) = mean_loss(trained, *slice_of)
+        return batch_stats, loss
+
+    def gradients(trained: Any, *slice_of: Any) -> Any:
+        both = jax.value_and_grad(mean_loss, has_aux=True)(trained, *slice_of)
+        (loss, (batch_stats, found)), grads = both
+        return batch_stats, ({"loss": loss, **jax.tree.map(jnp.mean, found)}, grads)
+
+    def over_batch(compute: Callable[..., Any], trained: Any) -> tuple[Any, Any]:
+        each = partial(compute, trained)
+        batch_stats, means = over_slices(each, batch, state.batch_stats, accumulate)
+        return batch_stats, over_devices(means)
 
     def value_fn(trained: Any, grad_fn: Any = None) -> Array:  # optax passes on what it is passed
         del grad_fn
-        return over_devices(mean_loss(trained)[0])
+        return over_batch(value, trained)[1]
 
     def grad_fn(trained: Any, *_: Any) -> Any:
-        return over_devices(jax.grad(lambda t: mean_loss(t)[0])(trained))
+        return over_batch(gradients, trained)[1][1]
 
-    (loss, (batch_stats, found)), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.trained)
-    metrics = {"loss": loss, **jax.tree.map(jnp.mean, found)}
-    grads, metrics = over_devices((grads, metrics))
+    batch_stats, (metrics, grads) = over_batch(gradients, state.trained)
     extra = {"value": metrics["loss"], "grad": grads, "value_fn": value_fn, "grad_fn": grad_fn}
     updates, opt_state = optimizer.update(grads, state.opt_state, state.trained, **extra)
     trained = optax.apply_updates(state.trained, updates)

@@ -51,6 +51,8 @@ class CompileArguments:
     """Update rule, as of `zoo train`; its state is a part of the memory."""
     ema: bool = False
     """Keep a moving average of the parameters too."""
+    accumulate: int = 1
+    """Slices of a batch whose gradients are computed one after another."""
     parallel: Parallel = "jit"
     """How the step runs on several devices."""
     json: bool = False
@@ -67,7 +69,7 @@ ARGUMENTS = CompileArguments
 def command(argv: list[str]) -> None:
     """`zoo compile`."""
     arguments = parse(CompileArguments, "compile", argv)
-    for name in ("batch_size", "image_size", "num_classes"):
+    for name in ("batch_size", "image_size", "num_classes", "accumulate"):
         if (value := getattr(arguments, name)) is not None and value < 1:
             raise UsageError(f"`{name}` must be positive, got {value}")
     mesh = tpu_mesh(arguments.topology) if arguments.topology else data_mesh()
@@ -97,6 +99,7 @@ def _compiled(arguments: CompileArguments, mesh: Mesh, images: int) -> Compiled:
         how=arguments.parallel,
         mesh=mesh,
         average=0.999 if arguments.ema else None,
+        accumulate=arguments.accumulate,
     )
 
 

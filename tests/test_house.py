@@ -1,16 +1,22 @@
 """Rules of the source that no linter knows."""
 
 import ast
+import dataclasses
+import importlib
 import inspect
+import pkgutil
 import re
 from pathlib import Path
 
+import flax.linen as nn
 import pytest
 
 import checkpoints
 import train
 import zoo
 from zoo.catalogue import CATALOGUE
+from zoo.layers.factory import Layers, ModuleFactory
+from zoo.layers.network import Network
 
 ROOT = Path(zoo.__file__).parent.parent
 FAMILIES = sorted({zoo.model_info(name).family for name in CATALOGUE} | {"hopular"})
@@ -69,6 +75,32 @@ def test_files_of_a_family_are_short_and_its_docstring_names_each(family):
     for path in folder.glob("*.py"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 250, path
         assert path.stem == "__init__" or f"`{path.stem}`" in story, path
+
+
+def modules():
+    """Classes of the package `zoo` that are modules of Flax's."""
+    for info in pkgutil.walk_packages(zoo.__path__, "zoo."):
+        for value in vars(importlib.import_module(info.name)).values():
+            is_module = inspect.isclass(value) and issubclass(value, nn.Module)
+            if is_module and value.__module__ == info.name:
+                yield value
+
+
+def makes_modules(field):
+    made = getattr(field.default, "func", field.default)  # of a partial
+    return inspect.isclass(made) and issubclass(made, nn.Module)
+
+
+def test_fields_of_networks_name_their_factories_alike():
+    names = {f.name for kind in modules() for f in dataclasses.fields(kind) if makes_modules(f)}
+    assert len(names) > 5
+    assert {name for name in names if not name.endswith("_cls")} == {"conv", "norm"}
+
+
+def test_blocks_take_one_bundle_of_factories():
+    for kind in modules():
+        taken = {f.name for f in dataclasses.fields(kind) if f.type == ModuleFactory}
+        assert issubclass(kind, Network) or len(taken & set(Layers._fields)) < 2, kind
 
 
 def exported_functions():

@@ -23,13 +23,13 @@ from zoo.layers.activation import relu6, silu
 from zoo.layers.channel_attention import NoAttention, SqueezeExcite
 from zoo.layers.conv import Conv
 from zoo.layers.drop_path import DropPath
+from zoo.layers.factory import Layers
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import HE_NORMAL_FAN_IN, Initializer
 from zoo.layers.network import Network
 from zoo.layers.norm import BatchNorm
 from zoo.layers.size import require_size
 
-ModuleFactory = Callable[..., Any]
 HEAD_INIT = Initializer("uniform", fan="fan_out")
 
 
@@ -75,25 +75,22 @@ class InvertedResidual(nn.Module):
     expansion: int
     kernel: int
     stride: int
-    conv: ModuleFactory
-    norm: ModuleFactory
-    activation: Callable[[Array], Array]
-    attention: ModuleFactory
-    drop_path: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
+        layers, conv, norm = self.layers, self.layers.conv, self.layers.norm
         inner = x.shape[-1] * self.expansion
         y = x
         if self.expansion > 1:
-            y = self.conv(inner, (1, 1), name="expand")(y)
-            y = self.activation(self.norm(name="expand_norm")(y))
-        filters = partial(self.conv, groups=inner, kernel_init=HE_NORMAL_FAN_IN)
+            y = conv(inner, (1, 1), name="expand")(y)
+            y = layers.activation(norm(name="expand_norm")(y))
+        filters = partial(conv, groups=inner, kernel_init=HE_NORMAL_FAN_IN)
         y = filters(inner, (self.kernel, self.kernel), stride=self.stride, name="depthwise")(y)
-        y = self.activation(self.norm(name="depthwise_norm")(y))
-        y = self.attention(x.shape[-1], name="attention")(y)
-        y = self.norm(name="project_norm")(self.conv(self.features, (1, 1), name="project")(y))
-        return x + self.drop_path()(y) if x.shape == y.shape else y
+        y = layers.activation(norm(name="depthwise_norm")(y))
+        y = layers.attention(x.shape[-1], name="attention")(y)
+        y = norm(name="project_norm")(conv(self.features, (1, 1), name="project")(y))
+        return x + layers.drop_path()(y) if x.shape == y.shape else y
 
 
 class EfficientNet(Network):
@@ -143,33 +140,29 @@ class EfficientNet(Network):
     def features(self, images: Float[Array, "b h w c"], *, train: bool) -> dict[str, Array]:
         """Output of the stem, of every stage and of the top, and their mean, "pooled", (b, c)."""
         require_size(images, 1)
-        conv = partial(_conv, self.padding, self.dtype)
-        norm = partial(BatchNorm, train=train, epsilon=self.epsilon, dtype=self.dtype)
-        attention = partial(_attention, self.squeeze, self.activation, self.dtype)
+        layers = Layers(
+            conv=partial(_conv, self.padding, self.dtype),
+            norm=partial(BatchNorm, train=train, epsilon=self.epsilon, dtype=self.dtype),
+            activation=self.activation,
+            attention=partial(_attention, self.squeeze, self.activation, self.dtype),
+        )
         stem, top = self.ends()
         stages = self.scaled()
         total = sum(stage.repeats for stage in stages)
 
-        x = conv(stem, (3, 3), stride=2, name="stem")(images.astype(self.dtype))
-        x = self.activation(norm(name="stem_norm")(x))
+        x = layers.conv(stem, (3, 3), stride=2, name="stem")(images.astype(self.dtype))
+        x = self.activation(layers.norm(name="stem_norm")(x))
         pyramid, block = {"stem": x}, 0
         for s, stage in enumerate(stages, start=1):
             for b in range(stage.repeats):
-                x = InvertedResidual(
-                    stage.features,
-                    stage.expansion,
-                    stage.kernel,
-                    stage.stride if b == 0 else 1,
-                    conv=conv,
-                    norm=norm,
-                    activation=self.activation,
-                    attention=attention,
-                    drop_path=partial(DropPath, self.drop_path * block / total, train),
-                    name=f"stage{s}_block{b}",
-                )(x)
+                rate, stride = self.drop_path * block / total, stage.stride if b == 0 else 1
+                own = layers._replace(drop_path=partial(DropPath, rate, train))
+                sizes = stage.features, stage.expansion, stage.kernel, stride
+                x = InvertedResidual(*sizes, own, name=f"stage{s}_block{b}")(x)
                 block += 1
             pyramid[f"stage{s}"] = x
-        x = self.activation(norm(name="top_norm")(conv(top, (1, 1), name="top")(x)))
+        x = layers.conv(top, (1, 1), name="top")(x)
+        x = self.activation(layers.norm(name="top_norm")(x))
         return pyramid | {"top": x, "pooled": x.mean(axis=(1, 2))}
 
     def scaled(self) -> tuple[Stage, ...]:

@@ -10,7 +10,7 @@ The relatives replace a part each: the stem and the shortcut (c, d, s, t), the 3
 Their papers stand above the variants.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from zoo.layers.average_down import average_down
 from zoo.layers.channel_attention import EfficientChannelAttention, NoAttention, SqueezeExcite
 from zoo.layers.conv import Conv
 from zoo.layers.drop_path import DropPath
-from zoo.layers.factory import Factory
+from zoo.layers.factory import Factory, Layers, ModuleFactory
 from zoo.layers.group_norm import GroupNorm
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import ZEROS
@@ -32,32 +32,26 @@ from zoo.layers.norm import BatchNorm
 from zoo.layers.pool import max_pool
 from zoo.layers.size import require_size
 
-ModuleFactory = Callable[..., Any]
-
 
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions beside a shortcut; figure 5, left."""
 
     width: int
     stride: int
-    conv: ModuleFactory
-    norm: ModuleFactory
-    shortcut_cls: ModuleFactory
-    attention_cls: ModuleFactory
-    drop_path: ModuleFactory
+    layers: Layers
     groups: int = 1
     base_width: int = 64
     expansion = 1
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
+        layers, norm = self.layers, self.layers.norm
         inner = self.width * self.base_width // 64 * self.groups
-        conv = partial(self.conv, kernel_size=(3, 3), groups=self.groups)
-        y = nn.relu(self.norm(name="norm1")(conv(inner, stride=self.stride, name="conv1")(x)))
-        y = self.norm(name="norm2", scale_init=ZEROS)(conv(self.width, name="conv2")(y))
-        y = self.drop_path()(self.attention_cls(name="attention")(y))
-        shortcut = self.shortcut_cls(self.width, self.stride, self.conv, self.norm, name="shortcut")
-        return nn.relu(y + shortcut(x))
+        conv = partial(layers.conv, kernel_size=(3, 3), groups=self.groups)
+        y = nn.relu(norm(name="norm1")(conv(inner, stride=self.stride, name="conv1")(x)))
+        y = norm(name="norm2", scale_init=ZEROS)(conv(self.width, name="conv2")(y))
+        y = layers.drop_path()(layers.attention(name="attention")(y))
+        return nn.relu(y + layers.shortcut(self.width, self.stride, layers, name="shortcut")(x))
 
 
 class Bottleneck(nn.Module):
@@ -69,26 +63,22 @@ class Bottleneck(nn.Module):
 
     width: int
     stride: int
-    conv: ModuleFactory
-    norm: ModuleFactory
-    shortcut_cls: ModuleFactory
-    attention_cls: ModuleFactory
-    drop_path: ModuleFactory
+    layers: Layers
     groups: int = 1
     base_width: int = 64
     expansion = 4
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
+        layers, norm = self.layers, self.layers.norm
         inner = self.width * self.base_width // 64 * self.groups
         out = self.width * self.expansion
-        conv = partial(self.conv, stride=self.stride, groups=self.groups)
-        y = nn.relu(self.norm(name="norm1")(self.conv(inner, (1, 1), name="conv1")(x)))
-        y = nn.relu(self.norm(name="norm2")(conv(inner, (3, 3), name="conv2")(y)))
-        y = self.norm(name="norm3", scale_init=ZEROS)(self.conv(out, (1, 1), name="conv3")(y))
-        y = self.drop_path()(self.attention_cls(name="attention")(y))
-        shortcut = self.shortcut_cls(out, self.stride, self.conv, self.norm, name="shortcut")
-        return nn.relu(y + shortcut(x))
+        conv = partial(layers.conv, stride=self.stride, groups=self.groups)
+        y = nn.relu(norm(name="norm1")(layers.conv(inner, (1, 1), name="conv1")(x)))
+        y = nn.relu(norm(name="norm2")(conv(inner, (3, 3), name="conv2")(y)))
+        y = norm(name="norm3", scale_init=ZEROS)(layers.conv(out, (1, 1), name="conv3")(y))
+        y = layers.drop_path()(layers.attention(name="attention")(y))
+        return nn.relu(y + layers.shortcut(out, self.stride, layers, name="shortcut")(x))
 
 
 class ProjectionShortcut(nn.Module):
@@ -96,15 +86,14 @@ class ProjectionShortcut(nn.Module):
 
     features: int
     stride: int
-    conv: ModuleFactory
-    norm: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
         if self.stride == 1 and x.shape[-1] == self.features:
             return x
-        x = self.conv(self.features, (1, 1), stride=self.stride, name="conv")(x)
-        return self.norm(name="norm")(x)
+        x = self.layers.conv(self.features, (1, 1), stride=self.stride, name="conv")(x)
+        return self.layers.norm(name="norm")(x)
 
 
 class AverageShortcut(nn.Module):
@@ -115,16 +104,15 @@ class AverageShortcut(nn.Module):
 
     features: int
     stride: int
-    conv: ModuleFactory
-    norm: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
         if self.stride == 1 and x.shape[-1] == self.features:
             return x
         x = average_down(x) if self.stride == 2 else x
-        x = self.conv(self.features, (1, 1), name="conv")(x)
-        return self.norm(name="norm")(x)
+        x = self.layers.conv(self.features, (1, 1), name="conv")(x)
+        return self.layers.norm(name="norm")(x)
 
 
 class PaddedShortcut(nn.Module):
@@ -132,8 +120,7 @@ class PaddedShortcut(nn.Module):
 
     features: int
     stride: int
-    conv: ModuleFactory
-    norm: ModuleFactory
+    layers: Layers
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
         x = x[:, :: self.stride, :: self.stride]
@@ -144,13 +131,12 @@ class ImageNetStem(nn.Module):
     """7×7 convolution and 3×3 max pooling, both at stride 2: a quarter of each side is left."""
 
     width: int
-    conv: ModuleFactory
-    norm: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
-        x = self.conv(self.width, (7, 7), stride=2, name="conv")(x)
-        x = nn.relu(self.norm(name="norm")(x))
+        x = self.layers.conv(self.width, (7, 7), stride=2, name="conv")(x)
+        x = nn.relu(self.layers.norm(name="norm")(x))
         return max_pool(x, window=3, stride=2, padding=1)
 
 
@@ -166,33 +152,33 @@ class DeepStem(nn.Module):
     """
 
     width: int
-    conv: ModuleFactory
-    norm: ModuleFactory
+    layers: Layers
     eighths: Sequence[int] = (4, 4, 8)
     learned_pool: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
+        conv, norm = self.layers.conv, self.layers.norm
         first, second, third = (self.width * n // 8 for n in self.eighths)
-        x = self.conv(first, (3, 3), stride=2, name="conv1")(x)
-        x = self.conv(second, (3, 3), name="conv2")(nn.relu(self.norm(name="norm1")(x)))
-        x = self.conv(third, (3, 3), name="conv3")(nn.relu(self.norm(name="norm2")(x)))
-        x = nn.relu(self.norm(name="norm3")(x))
+        x = conv(first, (3, 3), stride=2, name="conv1")(x)
+        x = conv(second, (3, 3), name="conv2")(nn.relu(norm(name="norm1")(x)))
+        x = conv(third, (3, 3), name="conv3")(nn.relu(norm(name="norm2")(x)))
+        x = nn.relu(norm(name="norm3")(x))
         if not self.learned_pool:
             return max_pool(x, window=3, stride=2, padding=1)
-        return nn.relu(self.norm(name="norm4")(self.conv(third, (3, 3), stride=2, name="conv4")(x)))
+        return nn.relu(norm(name="norm4")(conv(third, (3, 3), stride=2, name="conv4")(x)))
 
 
 class SmallImageStem(nn.Module):
     """One 3×3 convolution that keeps the resolution (section 4.2)."""
 
     width: int
-    conv: ModuleFactory
-    norm: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
-        return nn.relu(self.norm(name="norm")(self.conv(self.width, (3, 3), name="conv")(x)))
+        x = self.layers.conv(self.width, (3, 3), name="conv")(x)
+        return nn.relu(self.layers.norm(name="norm")(x))
 
 
 class ResNet(Network):
@@ -242,27 +228,23 @@ class ResNet(Network):
     def features(self, images: Float[Array, "b h w c"], *, train: bool) -> dict[str, Array]:
         """Output of the stem and of every stage, (b, h, w, c), and their mean, "pooled", (b, c)."""
         require_size(images, 1)
-        conv = partial(Conv, dtype=self.dtype)
-        norm = partial(self.norm, train=train, dtype=self.dtype)
-        block = partial(
-            nn.remat(self.block_cls) if self.remat else self.block_cls,
-            conv=conv,
-            norm=norm,
-            shortcut_cls=self.shortcut_cls,
-            attention_cls=partial(self.attention_cls, dtype=self.dtype),
-            groups=self.groups,
-            base_width=self.base_width,
+        layers = Layers(
+            conv=partial(Conv, dtype=self.dtype),
+            norm=partial(self.norm, train=train, dtype=self.dtype),
+            attention=partial(self.attention_cls, dtype=self.dtype),
+            shortcut=self.shortcut_cls,
         )
+        block = nn.remat(self.block_cls) if self.remat else self.block_cls
+        block = partial(block, groups=self.groups, base_width=self.base_width)
         drop_rates = np.linspace(0, self.drop_path, sum(self.stage_sizes)).tolist()
 
-        x = self.stem_cls(self.width, conv, norm, name="stem")(images.astype(self.dtype))
+        x = self.stem_cls(self.width, layers, name="stem")(images.astype(self.dtype))
         pyramid = {"stem": x}
         for s, size in enumerate(self.stage_sizes, start=1):
             for b in range(size):
                 width, stride = self.width * 2 ** (s - 1), 2 if s > 1 and b == 0 else 1
-                drop_path = partial(DropPath, drop_rates.pop(0), train)
-                name = f"stage{s}_block{b}"
-                x = block(width, stride, drop_path=drop_path, name=name)(x)
+                own = layers._replace(drop_path=partial(DropPath, drop_rates.pop(0), train))
+                x = block(width, stride, own, name=f"stage{s}_block{b}")(x)
             pyramid[f"stage{s}"] = x
         return pyramid | {"pooled": x.mean(axis=(1, 2))}
 

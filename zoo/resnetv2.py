@@ -6,7 +6,7 @@ convolution. BiT (Kolesnikov et al. 2019, https://arxiv.org/abs/1912.11370) is t
 group norm and standardised weights.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from zoo.layers.average_down import average_down
 from zoo.layers.conv import Conv
 from zoo.layers.drop_path import DropPath
-from zoo.layers.factory import Factory
+from zoo.layers.factory import Factory, Layers, ModuleFactory
 from zoo.layers.group_norm import GroupNorm
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import Initializer
@@ -28,27 +28,23 @@ from zoo.layers.pool import max_pool
 from zoo.layers.size import require_size
 from zoo.layers.standardized_conv import StandardizedConv
 
-ModuleFactory = Callable[..., Any]
-
 
 class PreActivationBasic(nn.Module):
     """Two 3×3 convolutions, each after norm and ReLU; figure 4e with two layers."""
 
     width: int
     stride: int
-    conv: ModuleFactory
-    norm: ModuleFactory
-    shortcut_cls: ModuleFactory
-    drop_path: ModuleFactory
+    layers: Layers
     expansion = 1
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
-        y = nn.relu(self.norm(name="norm1")(x))
-        shortcut = self.shortcut_cls(self.width, self.stride, self.conv, name="shortcut")(x, y)
-        y = self.conv(self.width, (3, 3), stride=self.stride, name="conv1")(y)
-        y = self.conv(self.width, (3, 3), name="conv2")(nn.relu(self.norm(name="norm2")(y)))
-        return shortcut + self.drop_path()(y)
+        layers, conv, norm = self.layers, self.layers.conv, self.layers.norm
+        y = nn.relu(norm(name="norm1")(x))
+        shortcut = layers.shortcut(self.width, self.stride, layers, name="shortcut")(x, y)
+        y = conv(self.width, (3, 3), stride=self.stride, name="conv1")(y)
+        y = conv(self.width, (3, 3), name="conv2")(nn.relu(norm(name="norm2")(y)))
+        return shortcut + layers.drop_path()(y)
 
 
 class PreActivationBottleneck(nn.Module):
@@ -56,22 +52,20 @@ class PreActivationBottleneck(nn.Module):
 
     width: int
     stride: int
-    conv: ModuleFactory
-    norm: ModuleFactory
-    shortcut_cls: ModuleFactory
-    drop_path: ModuleFactory
+    layers: Layers
     expansion = 4
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
+        layers, conv, norm = self.layers, self.layers.conv, self.layers.norm
         out = self.width * self.expansion
-        y = nn.relu(self.norm(name="norm1")(x))
-        shortcut = self.shortcut_cls(out, self.stride, self.conv, name="shortcut")(x, y)
-        y = self.conv(self.width, (1, 1), name="conv1")(y)
-        y = nn.relu(self.norm(name="norm2")(y))
-        y = self.conv(self.width, (3, 3), stride=self.stride, name="conv2")(y)
-        y = self.conv(out, (1, 1), name="conv3")(nn.relu(self.norm(name="norm3")(y)))
-        return shortcut + self.drop_path()(y)
+        y = nn.relu(norm(name="norm1")(x))
+        shortcut = layers.shortcut(out, self.stride, layers, name="shortcut")(x, y)
+        y = conv(self.width, (1, 1), name="conv1")(y)
+        y = nn.relu(norm(name="norm2")(y))
+        y = conv(self.width, (3, 3), stride=self.stride, name="conv2")(y)
+        y = conv(out, (1, 1), name="conv3")(nn.relu(norm(name="norm3")(y)))
+        return shortcut + layers.drop_path()(y)
 
 
 class ProjectionShortcut(nn.Module):
@@ -79,7 +73,7 @@ class ProjectionShortcut(nn.Module):
 
     features: int
     stride: int
-    conv: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(
@@ -87,7 +81,7 @@ class ProjectionShortcut(nn.Module):
     ) -> Float[Array, "b h2 w2 d"]:
         if self.stride == 1 and x.shape[-1] == self.features:
             return x
-        return self.conv(self.features, (1, 1), stride=self.stride, name="conv")(activated)
+        return self.layers.conv(self.features, (1, 1), stride=self.stride, name="conv")(activated)
 
 
 class AverageShortcut(nn.Module):
@@ -95,7 +89,7 @@ class AverageShortcut(nn.Module):
 
     features: int
     stride: int
-    conv: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(
@@ -104,7 +98,7 @@ class AverageShortcut(nn.Module):
         if self.stride == 1 and x.shape[-1] == self.features:
             return x
         y = average_down(activated) if self.stride == 2 else activated
-        return self.conv(self.features, (1, 1), name="conv")(y)
+        return self.layers.conv(self.features, (1, 1), name="conv")(y)
 
 
 class Stem(nn.Module):
@@ -116,13 +110,12 @@ class Stem(nn.Module):
     """
 
     width: int
-    conv: ModuleFactory
-    norm: ModuleFactory
+    layers: Layers
     zero_padding: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
-        x = self.conv(self.width, (7, 7), stride=2, name="conv")(x)
+        x = self.layers.conv(self.width, (7, 7), stride=2, name="conv")(x)
         if not self.zero_padding:
             return max_pool(x, window=3, stride=2, padding=1)
         return max_pool(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), window=3, stride=2)
@@ -132,14 +125,14 @@ class DeepStem(nn.Module):
     """Three 3×3 convolutions, the last one alone, and 3×3 max pooling."""
 
     width: int
-    conv: ModuleFactory
-    norm: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
-        x = self.conv(self.width // 2, (3, 3), stride=2, name="conv1")(x)
-        x = self.conv(self.width // 2, (3, 3), name="conv2")(nn.relu(self.norm(name="norm1")(x)))
-        x = self.conv(self.width, (3, 3), name="conv3")(nn.relu(self.norm(name="norm2")(x)))
+        conv, norm = self.layers.conv, self.layers.norm
+        x = conv(self.width // 2, (3, 3), stride=2, name="conv1")(x)
+        x = conv(self.width // 2, (3, 3), name="conv2")(nn.relu(norm(name="norm1")(x)))
+        x = conv(self.width, (3, 3), name="conv3")(nn.relu(norm(name="norm2")(x)))
         return max_pool(x, window=3, stride=2, padding=1)
 
 
@@ -151,9 +144,9 @@ class ResNetV2(Network):
         block_cls: `PreActivationBasic` or `PreActivationBottleneck`.
         stem_cls: what stands before the first stage.
         shortcut_cls: what connects the ends of a block whose shapes differ.
-        conv_cls: `Conv` or `StandardizedConv`.
         width: channels of the stem and inside the first stage; doubles with each stage.
         num_classes: outputs of the head, or None for pooled features.
+        conv: factory of the convolutions, `Conv` or `StandardizedConv`.
         norm: factory of the normalisation.
         drop_path: probability of leaving out the last residual branch in training; it grows
             linearly from zero at the first block. Needs the random stream "drop_path".
@@ -165,9 +158,9 @@ class ResNetV2(Network):
     block_cls: ModuleFactory = PreActivationBottleneck
     stem_cls: ModuleFactory = Stem
     shortcut_cls: ModuleFactory = ProjectionShortcut
-    conv_cls: ModuleFactory = Conv
     width: int = 64
     num_classes: int | None = 1000
+    conv: ModuleFactory = Conv
     norm: ModuleFactory = BatchNorm
     drop_path: float = 0.0
     remat: bool = False
@@ -187,21 +180,23 @@ class ResNetV2(Network):
         "pooled", (b, c), is the mean of the last one after a final norm and ReLU.
         """
         require_size(images, 1)
-        conv = partial(self.conv_cls, dtype=self.dtype)
-        norm = partial(self.norm, train=train, dtype=self.dtype)
+        layers = Layers(
+            conv=partial(self.conv, dtype=self.dtype),
+            norm=partial(self.norm, train=train, dtype=self.dtype),
+            shortcut=self.shortcut_cls,
+        )
         block = nn.remat(self.block_cls) if self.remat else self.block_cls
         drop_rates = np.linspace(0, self.drop_path, sum(self.stage_sizes)).tolist()
 
-        x = self.stem_cls(self.width, conv, norm, name="stem")(images.astype(self.dtype))
+        x = self.stem_cls(self.width, layers, name="stem")(images.astype(self.dtype))
         pyramid = {"stem": x}
         for s, size in enumerate(self.stage_sizes, start=1):
             for b in range(size):
                 width, stride = self.width * 2 ** (s - 1), 2 if s > 1 and b == 0 else 1
-                drop_path = partial(DropPath, drop_rates.pop(0), train)
-                name = f"stage{s}_block{b}"
-                x = block(width, stride, conv, norm, self.shortcut_cls, drop_path, name=name)(x)
+                own = layers._replace(drop_path=partial(DropPath, drop_rates.pop(0), train))
+                x = block(width, stride, own, name=f"stage{s}_block{b}")(x)
             pyramid[f"stage{s}"] = x
-        pooled = nn.relu(norm(name="final_norm")(x)).mean(axis=(1, 2))
+        pooled = nn.relu(layers.norm(name="final_norm")(x)).mean(axis=(1, 2))
         return pyramid | {"pooled": pooled}
 
 
@@ -219,7 +214,7 @@ resnetv2_101 = partial(ResNetV2, stage_sizes=(3, 4, 23, 3))
 BiT = partial(
     ResNetV2,
     stem_cls=Factory(Stem, zero_padding=True),
-    conv_cls=StandardizedConv,
+    conv=StandardizedConv,
     norm=GroupNorm,
 )
 resnetv2_50x1_bit = partial(BiT, stage_sizes=(3, 4, 6, 3))

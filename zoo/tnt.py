@@ -21,14 +21,13 @@ from zoo.layers.attention import attend
 from zoo.layers.conv import Conv
 from zoo.layers.dense import Dense
 from zoo.layers.drop_path import DropPath
+from zoo.layers.factory import Layers, ModuleFactory
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import LECUN_UNIFORM, NORMAL_002
 from zoo.layers.mlp import Mlp
 from zoo.layers.network import Network
 from zoo.layers.norm import LayerNorm
 from zoo.layers.squares import squares
-
-ModuleFactory = Callable[..., Any]
 
 
 class Attention(nn.Module):
@@ -50,45 +49,42 @@ class Layer(nn.Module):
 
     heads: int
     mlp_ratio: float
-    dense: ModuleFactory
-    norm: ModuleFactory
-    drop: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
-        y = Attention(self.heads, self.dense, name="attention")(self.norm(name="norm1")(x))
-        x = x + self.drop(name="drop1")(y)
+        layers = self.layers
+        y = Attention(self.heads, layers.dense, name="attention")(layers.norm(name="norm1")(x))
+        x = x + layers.drop_path(name="drop1")(y)
         width = int(x.shape[-1] * self.mlp_ratio)
-        y = Mlp(width, self.dense, name="mlp")(self.norm(name="norm2")(x))
-        return x + self.drop(name="drop2")(y)
+        y = Mlp(width, layers.dense, name="mlp")(layers.norm(name="norm2")(x))
+        return x + layers.drop_path(name="drop2")(y)
 
 
 class PatchNormProjection(nn.Module):
     """All pixels of a patch side by side: norm, linear, norm."""
 
     width: int
-    dense: ModuleFactory
-    norm: ModuleFactory
+    layers: Layers
     use_bias: bool = False
 
     @nn.compact
     def __call__(self, pixels: Float[Array, "b n p c"]) -> Float[Array, "b n d"]:
-        x = self.norm(name="norm1")(jax.lax.collapse(pixels, 2))
-        x = self.dense(self.width, use_bias=self.use_bias, name="linear")(x)
-        return self.norm(name="norm2")(x)
+        x = self.layers.norm(name="norm1")(jax.lax.collapse(pixels, 2))
+        x = self.layers.dense(self.width, use_bias=self.use_bias, name="linear")(x)
+        return self.layers.norm(name="norm2")(x)
 
 
 class PixelNormProjection(nn.Module):
     """A norm on each pixel alone, then a linear map of all pixels of a patch side by side."""
 
     width: int
-    dense: ModuleFactory
-    norm: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(self, pixels: Float[Array, "b n p c"]) -> Float[Array, "b n d"]:
-        x = self.norm(name="norm1")(pixels)
-        return self.dense(self.width, name="linear")(jax.lax.collapse(x, 2))
+        x = self.layers.norm(name="norm1")(pixels)
+        return self.layers.dense(self.width, name="linear")(jax.lax.collapse(x, 2))
 
 
 class Block(nn.Module):
@@ -98,19 +94,15 @@ class Block(nn.Module):
     inner_heads: int
     mlp_ratio: float
     project_cls: ModuleFactory
-    dense: ModuleFactory
-    norm: ModuleFactory
-    drop: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(
         self, pixels: Float[Array, "m p c"], tokens: Float[Array, "b n d"]
     ) -> tuple[Float[Array, "m p c"], Float[Array, "b n d"]]:
-        layer = partial(
-            Layer, mlp_ratio=self.mlp_ratio, dense=self.dense, norm=self.norm, drop=self.drop
-        )
+        layer = partial(Layer, mlp_ratio=self.mlp_ratio, layers=self.layers)
         pixels = layer(self.inner_heads, name="inner")(pixels)
-        project = self.project_cls(tokens.shape[-1], self.dense, self.norm, name="project")
+        project = self.project_cls(tokens.shape[-1], self.layers, name="project")
         patches = tokens.shape[1] - 1
         update = project(pixels.reshape(tokens.shape[0], patches, *pixels.shape[1:]))
         tokens = tokens + jnp.pad(update, ((0, 0), (1, 0), (0, 0)))  # not to the class token
@@ -190,25 +182,25 @@ class TNT(Network):
         "pooled" is the class token after the last norm.
         """
         grid = self._grid((images.shape[1], images.shape[2]))
-        dense = partial(Dense, kernel_init=NORMAL_002, dtype=self.dtype)
-        norm = partial(self.norm, epsilon=1e-5, dtype=self.dtype)
-        drop = partial(DropPath, train=train)
+        layers = Layers(
+            dense=partial(Dense, kernel_init=NORMAL_002, dtype=self.dtype),
+            norm=partial(self.norm, epsilon=1e-5, dtype=self.dtype),
+        )
         block = nn.remat(Block) if self.remat else Block
         block = partial(block, self.heads, self.inner_heads, self.mlp_ratio, self.project_cls)
 
         pixels = self._pixels(images.astype(self.dtype), grid)
-        project = PatchNormProjection(self.width, dense, norm, use_bias=True, name="project")
+        project = PatchNormProjection(self.width, layers, use_bias=True, name="project")
         shape = (images.shape[0], grid[0] * grid[1], *pixels.shape[1:])
         patches = project(pixels.reshape(shape))
         tokens = self._tokens(patches)
         stages = {"stem": _map(tokens, grid)}
         for b in range(self.depth):
             rate = self.drop_path * b / max(self.depth - 1, 1)
-            pixels, tokens = block(dense, norm, partial(drop, rate), name=f"block{b}")(
-                pixels, tokens
-            )
+            own = layers._replace(drop_path=partial(DropPath, rate, train))
+            pixels, tokens = block(own, name=f"block{b}")(pixels, tokens)
             stages[f"block{b}"] = _map(tokens, grid)
-        return stages | {"pooled": norm(name="final_norm")(tokens[:, 0])}
+        return stages | {"pooled": layers.norm(name="final_norm")(tokens[:, 0])}
 
     def _pixels(self, images: Array, grid: tuple[int, int]) -> Array:
         """The embedded pixels of all patches of all images, (patches, pixels, channels)."""

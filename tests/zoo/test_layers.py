@@ -8,6 +8,7 @@ from zoo.layers.average_down import average_down
 from zoo.layers.channel_attention import EfficientChannelAttention, SqueezeExcite
 from zoo.layers.conv import Conv
 from zoo.layers.drop_path import DropPath
+from zoo.layers.factory import Layers
 from zoo.layers.group_norm import GroupNorm
 from zoo.layers.initializers import HE_NORMAL_FAN_OUT, LECUN_UNIFORM, recording
 from zoo.layers.local_attention import ela_b, ela_l, ela_s, ela_t
@@ -15,6 +16,13 @@ from zoo.layers.norm import BatchNorm
 from zoo.layers.pool import avg_pool, max_pool
 from zoo.layers.standardized_conv import StandardizedConv
 from zoo.layers.windows import depthwise
+
+
+def test_a_bundle_does_not_make_what_its_network_has_none_of():
+    layers = Layers(conv=Conv)
+    assert layers.conv(3, (1, 1)) == Conv(3, (1, 1))
+    with pytest.raises(TypeError, match="not put into its `Layers`"):
+        layers.norm(name="norm1")
 
 
 @pytest.mark.parametrize("stride", [1, 2])

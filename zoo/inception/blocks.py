@@ -1,46 +1,39 @@
 """The modules that specified blocks become: units, concatenated branches, residual branches."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from zoo.inception.specification import Branch, Pool, Unit, units_of
-from zoo.layers.conv import Conv
-from zoo.layers.initializers import LECUN_UNIFORM, ZEROS
+from zoo.layers.factory import Layers
 from zoo.layers.pool import avg_pool, max_pool
-
-ModuleFactory = Callable[..., Any]
 
 
 class ConvUnit(nn.Module):
     """Convolution without bias, norm, ReLU."""
 
     spec: Unit
-    conv: ModuleFactory
-    norm_cls: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
         features, kernel, stride, padded = self.spec
         padding = None if padded else 0
-        x = self.conv(features, kernel, stride=stride, padding=padding, name="conv")(x)
-        return nn.relu(self.norm_cls(name="norm")(x))
+        x = self.layers.conv(features, kernel, stride=stride, padding=padding, name="conv")(x)
+        return nn.relu(self.layers.norm(name="norm")(x))
 
 
 class MixedBlock(nn.Module):
     """Every branch's view of one input, concatenated."""
 
     branches: Sequence[Branch]
-    unit: ModuleFactory
-    pool: Callable[[Pool, Array], Array]
+    layers: Layers
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
-        return _concatenated(self.branches, x, self.unit, self.pool)
+        return _concatenated(self.branches, x, self.layers)
 
 
 class ResidualBlock(nn.Module):
@@ -49,31 +42,30 @@ class ResidualBlock(nn.Module):
     branches: Sequence[Branch]
     scale: float
     activate: bool
-    conv: ModuleFactory
-    unit: ModuleFactory
-    pool: Callable[[Pool, Array], Array]
+    layers: Layers
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        y = _concatenated(self.branches, x, self.unit, self.pool)
-        y = self.conv(x.shape[-1], (1, 1), use_bias=True, name="up")(y)
+        y = _concatenated(self.branches, x, self.layers)
+        y = self.layers.conv(x.shape[-1], (1, 1), use_bias=True, name="up")(y)
         x = x + self.scale * y
         return nn.relu(x) if self.activate else x
 
 
-def _concatenated(branches: Sequence[Branch], x: Array, unit: Any, pool: Any) -> Array:
-    return jnp.concatenate([_through(branch, x, unit, pool) for branch in branches], axis=-1)
+def _concatenated(branches: Sequence[Branch], x: Array, layers: Layers) -> Array:
+    return jnp.concatenate([_through(branch, x, layers) for branch in branches], axis=-1)
 
 
-def _through(branch: Branch, x: Array, unit: ModuleFactory, pool: Any) -> Array:
+def _through(branch: Branch, x: Array, layers: Layers) -> Array:
     for name, op in units_of(branch):
         if isinstance(op, Pool):
-            x = pool(op, x)
+            x = layers.pool(op, x)
         elif isinstance(op, Unit):
-            x = unit(op, name=name)(x)
+            x = ConvUnit(op, layers, name=name)(x)
         else:
             named = zip("abcd", op.units, strict=False)
-            x = jnp.concatenate([unit(u, name=name + letter)(x) for letter, u in named], axis=-1)
+            forks = [ConvUnit(u, layers, name=name + letter)(x) for letter, u in named]
+            x = jnp.concatenate(forks, axis=-1)
     return x
 
 
@@ -83,11 +75,3 @@ def pool_over(spec: Pool, x: Array, *, count_padding: bool) -> Array:
     if kind == "max":
         return max_pool(x, window, stride, padding, ceil=ceil)
     return avg_pool(x, window, stride, padding, count_padding=count_padding)
-
-
-def factories(norm: ModuleFactory, train: bool, dtype: Any) -> tuple[ModuleFactory, ModuleFactory]:
-    """Units and dense layers for one mode and dtype; dense layers are at least float32."""
-    norm = partial(norm, train=train, dtype=dtype)
-    unit = partial(ConvUnit, conv=partial(Conv, dtype=dtype), norm_cls=norm)
-    wide = jnp.promote_types(dtype, jnp.float32)
-    return unit, partial(nn.Dense, kernel_init=LECUN_UNIFORM, bias_init=ZEROS, dtype=wide)

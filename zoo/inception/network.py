@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from zoo.errors import UsageError
-from zoo.inception.blocks import MixedBlock, ModuleFactory, ResidualBlock, factories, pool_over
+from zoo.inception.blocks import ConvUnit, MixedBlock, ResidualBlock, pool_over
 from zoo.inception.specification import Mixed, Pool, Stages, Unit
 from zoo.layers.conv import Conv
-from zoo.layers.factory import Factory
+from zoo.layers.factory import Factory, Layers, ModuleFactory
 from zoo.layers.head import linear_head
+from zoo.layers.initializers import LECUN_UNIFORM, ZEROS
 from zoo.layers.network import Network
 from zoo.layers.norm import BatchNorm
 from zoo.layers.size import require_size
@@ -62,8 +63,7 @@ class Inception(Network):
         self.head = linear_head(self.num_classes, self.dtype)
         if self.aux_heads and self.aux_cls is not None and self.num_classes is not None:
             self.auxiliary = [
-                self.aux_cls(self.num_classes, self.norm, self.aux_drop_rate, self.dtype)
-                for _ in self.aux_taps
+                self.aux_cls(self.num_classes, self.aux_drop_rate) for _ in self.aux_taps
             ]
 
     def __call__(self, images: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b out"]:
@@ -95,34 +95,42 @@ class Inception(Network):
     def features(self, images: Float[Array, "b h w c"], *, train: bool) -> dict[str, Array]:
         """Output of the stem, of every stage and tap, (b, h, w, c), and "pooled", (b, c)."""
         require_size(images, self.smallest)
-        conv, unit = partial(Conv, dtype=self.dtype), factories(self.norm, train, self.dtype)[0]
-        pool = partial(pool_over, count_padding=self.count_padding)
+        layers = self._layers(train)
         wrap = nn.remat if self.remat else lambda block: block
         mixed, residual = wrap(MixedBlock), wrap(ResidualBlock)
 
         x, pyramid = images.astype(self.dtype), {}
-        for s, (stage, layers) in enumerate(self.stages):
-            for name, op in layers:
+        for s, (stage, ops) in enumerate(self.stages):
+            for name, op in ops:
                 if isinstance(op, Pool):
-                    x = pool(op, x)
+                    x = layers.pool(op, x)
                 elif isinstance(op, Unit):
-                    x = unit(op, name=name)(x)
+                    x = ConvUnit(op, layers, name=name)(x)
                 elif isinstance(op, Mixed):
-                    x = mixed(op.branches, unit, pool, name=name)(x)
+                    x = mixed(op.branches, layers, name=name)(x)
                 else:
                     scale = self.residual_scales[s - 1] if op.scale is None else op.scale
-                    x = residual(op.branches, scale, op.activate, conv, unit, pool, name=name)(x)
+                    x = residual(op.branches, scale, op.activate, layers, name=name)(x)
                 if self.aux_heads and name in self.aux_taps:
                     pyramid[name] = x
             pyramid[stage] = x
         return pyramid | {"pooled": x.mean(axis=(1, 2))}
 
+    def _layers(self, train: bool) -> Layers:
+        wide = jnp.promote_types(self.dtype, jnp.float32)
+        return Layers(
+            conv=partial(Conv, dtype=self.dtype),
+            dense=partial(nn.Dense, kernel_init=LECUN_UNIFORM, bias_init=ZEROS, dtype=wide),
+            norm=partial(self.norm, train=train, dtype=self.dtype),
+            pool=partial(pool_over, count_padding=self.count_padding),
+        )
+
     def _classify(self, pyramid: dict[str, Array], train: bool) -> Array:
         return self.head(self.dropout(pyramid["pooled"], deterministic=not train))
 
     def _auxiliary(self, pyramid: dict[str, Array], train: bool) -> list[Array]:
-        heads = zip(self.auxiliary, self.aux_taps, strict=True)
-        return [head(pyramid[tap], train=train) for head, tap in heads]
+        heads, layers = zip(self.auxiliary, self.aux_taps, strict=True), self._layers(train)
+        return [head(pyramid[tap], layers, train=train) for head, tap in heads]
 
 
 # Keras: no gamma, biased running variance, average pools without padding.

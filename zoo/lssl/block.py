@@ -1,14 +1,10 @@
 """One block: what the layer makes of the normalised sequence, added to it."""
 
-from collections.abc import Callable
-from typing import Any
-
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from zoo.layers.factory import ModuleFactory
 from zoo.layers.linear_state_space import System
-
-ModuleFactory = Callable[..., Any]
 
 
 class Block(nn.Module):

@@ -12,13 +12,14 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from zoo.errors import UsageError
+from zoo.layers.factory import ModuleFactory
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import LECUN_UNIFORM, Initializer
 from zoo.layers.linear_state_space import LinearStateSpace, System
 from zoo.layers.network import Network
 from zoo.layers.norm import LayerNorm
 from zoo.layers.transition import Transition, legs
-from zoo.lssl.block import Block, ModuleFactory
+from zoo.lssl.block import Block
 from zoo.lssl.pools import POOLS, POOLS_TO_LENGTH, Lengths
 
 

@@ -30,7 +30,7 @@ from zoo.nasnet.genotype import (
     random_genotype,
 )
 from zoo.nasnet.network import NASNet, Place, places
-from zoo.nasnet.operations import OPERATIONS, Layers
+from zoo.nasnet.operations import OPERATIONS
 from zoo.nasnet.variants import (
     nasnet_nano,
     nasneta_6_768,
@@ -53,7 +53,6 @@ __all__ = [
     "Edge",
     "FactorizedReduction",
     "Genotype",
-    "Layers",
     "NASNet",
     "Operation",
     "Place",

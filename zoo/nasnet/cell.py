@@ -1,20 +1,15 @@
 """The generic cell, which computes what a genotype says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from zoo.nasnet.genotype import (
-    INPUTS,
-    CellGenotype,
-    Edge,
-)
-from zoo.nasnet.operations import OPERATIONS, Layers, project
-
-ModuleFactory = Callable[..., Any]
+from zoo.layers.factory import Layers
+from zoo.nasnet.genotype import INPUTS, CellGenotype, Edge
+from zoo.nasnet.operations import OPERATIONS, project
 
 
 class Projection(nn.Module):
@@ -72,8 +67,7 @@ class Cell(nn.Module):
         features: channels of every hidden state.
         stride: 2 in reduction cells; operations on the cell's two inputs stride.
         halves: its second input has twice the resolution of the first.
-        layers: factories.
-        drop: factory of drop path, for every operation but the identity.
+        layers: what operations are made of; drop path is for all of them but the identity.
     """
 
     genotype: CellGenotype
@@ -81,7 +75,6 @@ class Cell(nn.Module):
     stride: int
     halves: bool
     layers: Layers
-    drop: ModuleFactory
 
     @nn.compact
     def __call__(
@@ -115,7 +108,7 @@ class Cell(nn.Module):
         x = operation(states[edge.state])
         if edge.operation == "identity":
             return x
-        return self.drop(name=f"{name}_drop")(x, progress)
+        return self.layers.drop_path(name=f"{name}_drop")(x, progress)
 
     def _output(self, index: int, state: Array) -> Array:
         """An input of the cell that is part of its output is brought to the output's form."""

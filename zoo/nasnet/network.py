@@ -11,20 +11,15 @@ from jaxtyping import Array, Float
 from zoo.errors import UsageError
 from zoo.layers.conv import Conv
 from zoo.layers.drop_path import DropPath
-from zoo.layers.factory import Factory
+from zoo.layers.factory import Factory, Layers, ModuleFactory
 from zoo.layers.head import linear_head
 from zoo.layers.network import Network
 from zoo.layers.norm import BatchNorm
 from zoo.layers.size import require_size
 from zoo.nasnet.auxiliary import Auxiliary
-from zoo.nasnet.cell import Cell, ModuleFactory
-from zoo.nasnet.genotype import (
-    NASNET_A,
-    Genotype,
-    genotype_from_json,
-    genotype_to_json,
-)
-from zoo.nasnet.operations import Layers, pool
+from zoo.nasnet.cell import Cell
+from zoo.nasnet.genotype import NASNET_A, Genotype, genotype_from_json, genotype_to_json
+from zoo.nasnet.operations import pool
 
 
 class Place(NamedTuple):
@@ -105,7 +100,7 @@ class NASNet(Network):
         self.dropout = nn.Dropout(self.drop_rate)
         self.head = linear_head(self.num_classes, self.dtype)
         if self.aux_heads:
-            self.auxiliary = Auxiliary(self.num_classes, self.norm, self.dtype)
+            self.auxiliary = Auxiliary(self.num_classes, self.dtype)
 
     def __call__(
         self,
@@ -159,13 +154,13 @@ class NASNet(Network):
         maps = [self._stem(images.astype(self.dtype), layers)]
         pyramid, cells = {"stem": maps[0]}, list(places(self))
         for i, place in enumerate(cells):
+            rate = self.drop_path * (i + 1) / len(cells)
             build = cell(
                 self.genotype.reduction if place.reduction else self.genotype.normal,
                 place.features,
                 stride=1 + place.reduction,
                 halves=place.halves,
-                layers=layers,
-                drop=partial(DropPath, self.drop_path * (i + 1) / len(cells), train),
+                layers=layers._replace(drop_path=partial(DropPath, rate, train)),
                 name=place.name,
             )
             previous = maps[-place.before] if i else None
@@ -194,7 +189,7 @@ class NASNet(Network):
         for _ in range(1 + self.stem_cells):
             side = 2 * side - 1
         require_size(images, 2 * side + 1 if self.stem_cells else side, "the auxiliary head")
-        return self.auxiliary(pyramid["stage2"], train=train)
+        return self.auxiliary(pyramid["stage2"], self._layers(train))
 
 
 def places(network: NASNet) -> Iterator[Place]:

@@ -7,32 +7,16 @@ do not match, a 1×1 convolution is inserted.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from zoo.layers.factory import Layers
 from zoo.layers.initializers import HE_NORMAL_FAN_IN
 from zoo.layers.pool import avg_pool
 from zoo.layers.windows import window_max, window_sum
-
-ModuleFactory = Callable[..., Any]
-
-
-class Layers(NamedTuple):
-    """What cells are made of, bound to one mode and dtype.
-
-    Attributes:
-        conv: factory of convolutions.
-        norm: factory of normalisations.
-        pool: pooling, called with kind, map, window and stride.
-    """
-
-    conv: ModuleFactory
-    norm: ModuleFactory
-    pool: Callable[[str, Array, int, int], Array]
 
 
 def pool(

@@ -4,9 +4,7 @@ from functools import partial
 
 from zoo.layers.factory import Factory
 from zoo.layers.norm import BatchNorm
-from zoo.nasnet.genotype import (
-    PNASNET_5,
-)
+from zoo.nasnet.genotype import PNASNET_5
 from zoo.nasnet.network import NASNet
 
 # Zoph et al. 2018, table 2: NASNet-A (6 @ 4032) and (4 @ 1056).

@@ -1,7 +1,6 @@
 """Blocks of SReT: attention in slices, the MLP after each pass, the stem."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
@@ -10,10 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from zoo.layers.attention import attend
+from zoo.layers.factory import Layers, ModuleFactory
 from zoo.layers.initializers import ONES
 from zoo.layers.mlp import Mlp
 
-ModuleFactory = Callable[..., Any]
 Order = Int[Array, " n"] | Int[np.ndarray, " n"]
 
 
@@ -51,33 +50,31 @@ class Block(nn.Module):
 
     heads: int
     mlp_ratio: float
-    dense: ModuleFactory
-    norm: ModuleFactory
-    drop: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b n d"], slices: int, order: Order | None
     ) -> Float[Array, "b n d"]:
-        attention = SlicedAttention(self.heads, self.dense, name="attention")
-        y = attention(self.norm(name="norm1")(x), slices, order)
-        x = WeightedSum(name="sum1")(x, self.drop(name="drop1")(y))
+        layers = self.layers
+        attention = SlicedAttention(self.heads, layers.dense, name="attention")
+        y = attention(layers.norm(name="norm1")(x), slices, order)
+        x = WeightedSum(name="sum1")(x, layers.drop_path(name="drop1")(y))
         width = int(x.shape[-1] * self.mlp_ratio)
-        y = Mlp(width, self.dense, name="mlp")(self.norm(name="norm2")(x))
-        return WeightedSum(name="sum2")(x, self.drop(name="drop2")(y))
+        y = Mlp(width, layers.dense, name="mlp")(layers.norm(name="norm2")(x))
+        return WeightedSum(name="sum2")(x, layers.drop_path(name="drop2")(y))
 
 
 class Between(nn.Module):
     """The MLP that follows each pass through a block and is never shared; equation 5."""
 
     mlp_ratio: float
-    dense: ModuleFactory
-    norm: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
         width = int(x.shape[-1] * self.mlp_ratio)
-        y = Mlp(width, self.dense, name="mlp")(self.norm(name="norm1")(x))
+        y = Mlp(width, self.layers.dense, name="mlp")(self.layers.norm(name="norm1")(x))
         return WeightedSum(name="sum1")(x, y)
 
 
@@ -86,13 +83,12 @@ class Stem(nn.Module):
 
     width: int
     strides: Sequence[int]
-    conv: ModuleFactory
-    norm: ModuleFactory
+    layers: Layers
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
         widths = (self.width // 2, self.width, self.width)
         for k, (width, stride) in enumerate(zip(widths, self.strides, strict=True), start=1):
-            x = self.conv(width, (3, 3), stride=stride, name=f"conv{k}")(x)
-            x = nn.relu(self.norm(name=f"norm{k}")(x))
+            x = self.layers.conv(width, (3, 3), stride=stride, name=f"conv{k}")(x)
+            x = nn.relu(self.layers.norm(name=f"norm{k}")(x))
         return x

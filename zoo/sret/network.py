@@ -14,11 +14,12 @@ from zoo.errors import UsageError
 from zoo.layers.conv import Conv
 from zoo.layers.dense import Dense
 from zoo.layers.drop_path import DropPath
+from zoo.layers.factory import Layers, ModuleFactory
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import LECUN_UNIFORM, NORMAL_002
 from zoo.layers.network import Network
 from zoo.layers.norm import BatchNorm, LayerNorm
-from zoo.sret.blocks import Between, Block, ModuleFactory, Stem
+from zoo.sret.blocks import Between, Block, Stem
 from zoo.sret.passes import Draws, Pass, loop, unroll
 
 
@@ -78,42 +79,44 @@ class SReT(Network):
     def features(self, images: Float[Array, "b h w c"], *, train: bool) -> dict[str, Array]:
         """Output of the stem and of every stage, (b, h, w, c), and "pooled", (b, c)."""
         self._check((images.shape[1], images.shape[2]))
-        conv = partial(Conv, use_bias=True, kernel_init=LECUN_UNIFORM, dtype=self.dtype)
-        norm = partial(LayerNorm, epsilon=1e-6, dtype=self.dtype)
-        batch_norm = partial(self.norm, train=train, dtype=self.dtype)
+        layers = Layers(
+            conv=partial(Conv, use_bias=True, kernel_init=LECUN_UNIFORM, dtype=self.dtype),
+            dense=partial(Dense, kernel_init=LECUN_UNIFORM, dtype=self.dtype),
+            norm=partial(LayerNorm, epsilon=1e-6, dtype=self.dtype),
+        )
+        of_stem = layers._replace(norm=partial(self.norm, train=train, dtype=self.dtype))
         widths = [d * h for d, h in zip(self.head_dims, self.heads, strict=True)]
         orders = Draws(self, self.permutation, train)
 
         x = images.astype(self.dtype)
-        x = Stem(widths[0], self.stem_strides, conv, batch_norm, name="stem")(x)
+        x = Stem(widths[0], self.stem_strides, of_stem, name="stem")(x)
         positions = self.param("positions", NORMAL_002, (1, *x.shape[1:]), jnp.float32)
         x = x + positions.astype(self.dtype)
         stages = {"stem": x}
         for s, width in enumerate(widths):
             if s > 0:
                 groups = widths[s - 1]
-                x = conv(width, (3, 3), stride=2, groups=groups, name=f"pool{s - 1}")(x)
+                x = layers.conv(width, (3, 3), stride=2, groups=groups, name=f"pool{s - 1}")(x)
             tokens = jax.lax.collapse(x, 1, 3)
-            x = self._stage(s, tokens, norm, orders, train).reshape(x.shape)
+            x = self._stage(s, tokens, layers, orders, train).reshape(x.shape)
             stages[f"stage{s}"] = x
-        return stages | {"pooled": norm(name="final_norm")(x.mean(axis=(1, 2)))}
+        return stages | {"pooled": layers.norm(name="final_norm")(x.mean(axis=(1, 2)))}
 
     def _stage(
-        self, s: int, x: Float[Array, "b n d"], norm: ModuleFactory, orders: Any, train: bool
+        self, s: int, x: Float[Array, "b n d"], layers: Layers, orders: Any, train: bool
     ) -> Float[Array, "b n d"]:
         """Layers are numbered as they are met first: blocks are even, MLPs between them odd."""
-        dense = partial(Dense, kernel_init=LECUN_UNIFORM, dtype=self.dtype)
         block_cls = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
-        between = partial(Between, self.between_ratio, dense, norm)
+        between = partial(Between, self.between_ratio, layers)
         again = self.permuted_slices[s]
         kinds = Pass(self.slices[s], permuted=False), Pass(again, permuted=again > 1)
         depths = [b * r for b, r in zip(self.shared_blocks, self.recursions, strict=True)]
         for b in range(self.shared_blocks[s]):
             rate = self.drop_path * (sum(depths[:s]) + b) / sum(depths)
-            drop = partial(DropPath, rate, train)
+            own = layers._replace(drop_path=partial(DropPath, rate, train))
             positions = range(b * self.recursions[s], (b + 1) * self.recursions[s])
             name = f"stage{s}_layer{2 * positions[0]}"
-            block = block_cls(self.heads[s], self.mlp_ratio, dense, norm, drop, name=name)
+            block = block_cls(self.heads[s], self.mlp_ratio, own, name=name)
             passes = {f"stage{s}_layer{2 * p + 1}": kinds[p % 2] for p in positions}
             x = (loop if self.scan else unroll)(block, between, x, passes, orders)
         return x

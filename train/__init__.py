@@ -17,6 +17,7 @@ from train.config import Config, Evaluation, OptimizerConfig
 from train.data import eval_batches, evaluation_split, few_shot, load_dataset, train_batches
 from train.evaluation import evaluate
 from train.finetune import finetune
+from train.folds import cross_validate
 from train.loop import Result, fit
 from train.losses import softmax_cross_entropy
 from train.objective import Forward, Objective, Remade, calling, on, supervised
@@ -52,6 +53,7 @@ __all__ = [
     "TrainState",
     "calling",
     "create_state",
+    "cross_validate",
     "data_mesh",
     "eval_batches",
     "evaluate",

@@ -144,6 +144,14 @@ class Config:
     """Split to train on; slices such as train[:10%] work."""
     eval_split: str | None = None
     """Split to evaluate on; None is test if the data set has one, else validation."""
+    validation: float | None = None
+    """Share of the training split to evaluate on and not to train on, drawn by the seed, of each
+    class alike; instead of `eval_split`."""
+    folds: int | None = None
+    """Equal parts of the training split, drawn by the seed, for cross-validation: a run for each,
+    trained on the others and evaluated on that one."""
+    fold: int | None = None
+    """Which of the `folds` this run is evaluated on, from 0."""
     per_class: int | None = None
     """Train on this many images of each class, drawn by the seed; None for all."""
     skip_broken: bool = False
@@ -172,6 +180,8 @@ class Config:
     """Steps between rows of metrics.jsonl."""
     eval_every: int | None = None
     """Steps between evaluations; None is ten in a run."""
+    early_stop: int | None = None
+    """Evaluations in a row, without a better figure of `retention`, after which a run ends."""
     evaluations: dict[str, Evaluation] = dataclasses.field(default_factory=dict)
     """Further evaluations by name, as in `val:split=validation big:image_size=288`; their figures
     are logged as NAME/top1."""
@@ -201,10 +211,7 @@ class Config:
     augment: Augment = dataclasses.field(default_factory=Augment)
 
     def __post_init__(self) -> None:
-        if self.steps is not None and self.epochs is not None:
-            raise UsageError(
-                f"give `steps` or `epochs`, not both; got {self.steps} and {self.epochs}"
-            )
+        _require_one(self)
         values = {**vars(self), **vars(self.optimization)}
         for name, (requirement, is_met) in _REQUIRED.items():
             if values[name] is not None and not is_met(values[name]):
@@ -221,6 +228,23 @@ class Config:
                 )
 
 
+# Fields of which a run takes one.
+_ONE_OF = (("steps", "epochs"), ("validation", "folds", "eval_split"))
+
+
+def _require_one(config: Config) -> None:
+    """Refuses settings that contradict each other."""
+    for names in _ONE_OF:
+        given = [name for name in names if getattr(config, name) is not None]
+        if len(given) > 1:
+            values = " and ".join(str(getattr(config, name)) for name in given)
+            raise UsageError(
+                f"give {' or '.join(f'`{name}`' for name in given)}, not both; got {values}"
+            )
+    if config.fold is not None and config.fold >= (config.folds or 0):
+        raise UsageError(f"`fold` must be below `folds`, got {config.fold} and {config.folds}")
+
+
 def _is_positive(value: float | int) -> bool:
     return value > 0 and math.isfinite(value)
 
@@ -229,7 +253,7 @@ _REQUIRED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(
         (
             *("batch_size", "log_every", "save_every", "eval_every", "batch_norm_groups"),
-            *("accumulate",),
+            *("accumulate", "early_stop"),
             *("threads", "steps", "epochs", "per_class", "image_size"),
             *("learning_rate", "patience", "clip_norm", "adaptive_clip"),
         ),
@@ -239,6 +263,9 @@ _REQUIRED: dict[str, tuple[str, Callable[[Any], bool]]] = {
         ("weight_decay", "gradient_noise"),
         ("at least 0 and finite", lambda x: x >= 0 and math.isfinite(x)),
     ),
+    "validation": ("above 0 and below 1", lambda x: 0 < x < 1),
+    "folds": ("at least 2", lambda x: x >= 2),
+    "fold": ("at least 0", lambda x: x >= 0),
     "layer_decay": ("above 0 and at most 1", lambda x: 0 < x <= 1),
     **dict.fromkeys(("label_smoothing", "ema"), ("at least 0 and below 1", lambda x: 0 <= x < 1)),
     "seed": ("at least 0 and below 2**32", lambda x: 0 <= x < 2**32),

@@ -1,12 +1,13 @@
 """What a run is evaluated on: its own data, and any number of others under names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from checkpoints.preprocess import Preprocess
+from checkpoints.retention import rank
 from train import methods
 from train.config import Config, Evaluation
 from train.data import Dataset, evaluation_split, load_dataset
@@ -82,6 +83,24 @@ def by_name(figures: Figures, own: str) -> dict[str, Figures]:
 def columns(figures: Figures) -> Figures:
     """Figures as a row of the log has them: eval_top1, NAME/top1."""
     return {n if "/" in n else f"eval_{n}": value for n, value in figures.items()}
+
+
+def stalled(rows: Iterable[Mapping[str, Any]], best: str) -> int:
+    """How many evaluations in a row, the last in a log, were no better than one before them.
+
+    Args:
+        rows: of the log.
+        best: the figure, as in `config.retention`.
+    """
+    figures = (
+        {n.removeprefix("eval_"): v for n, v in row.items() if _is_figure(n)} for row in rows
+    )
+    ranks = [found for found in (rank(f, best) for f in figures) if found is not None]
+    return len(ranks) - 1 - ranks.index(max(ranks)) if ranks else 0
+
+
+def _is_figure(column: str) -> bool:
+    return column.startswith("eval_") or "/" in column
 
 
 def _open(config: Config, wanted: Evaluation) -> Dataset:

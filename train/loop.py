@@ -25,7 +25,7 @@ from train.beginning import Beginning, begin
 from train.config import Config
 from train.curves import plot_curves
 from train.data import found, train_batches
-from train.evaluations import Figures, columns, measure
+from train.evaluations import Figures, columns, measure, stalled
 from train.loggers import loggers
 from train.metrics_log import MetricsLog, Row
 from train.objective import Objective
@@ -122,7 +122,7 @@ def _to_the_end(planned: Plan, place: Place, objective: Objective | None) -> Res
     begun = begin(planned, place.directory, mesh, place.reporter.say, objective)
     with _opened(begun, place, mesh) as run:
         try:
-            return _trained(run, Now(begun.state, begun.progress, begun.best))
+            return _trained(run, Now(begun.state, begun.progress, begun.best, _stalled(run)))
         except divergence.Spoiled as spoiled:
             place.reporter.say(str(spoiled))
             run_checkpoints.set_aside([store.step_path(place.directory, spoiled.step)])
@@ -191,6 +191,11 @@ def _trained(run: Run, now: Now) -> Result:
                 now = saved(run, now, figures)
             if stopped:
                 raise signals.Interrupted(stopped, now.progress.step, directory)
+    if now.progress.step < run.plan.steps:
+        run.place.reporter.say(
+            f"ended early: {now.stalled} evaluations without a better "
+            f"{run.plan.config.retention.metric}; RUN@best is the best"
+        )
     figures = figures or _measured(run, now)
     if hosts.is_first():
         plot_curves(run.log.rows, directory / "curves.png", title=directory.name)
@@ -205,7 +210,13 @@ def _updated(run: Run, now: Now) -> Now:
 
 
 def _is_over(run: Run, now: Now) -> bool:
-    return now.progress.step >= run.plan.steps
+    patience = run.plan.config.early_stop
+    is_stalled = patience is not None and now.stalled >= patience
+    return is_stalled or now.progress.step >= run.plan.steps
+
+
+def _stalled(run: Run) -> int:
+    return stalled(run.log.rows, run.plan.config.retention.best)
 
 
 def _due(run: Run, now: Now, every: int) -> bool:
@@ -246,6 +257,7 @@ def _logged(run: Run, now: Now, clock: Clock) -> tuple[Now, Figures | None]:
     run.place.reporter.advance(step, row)
     if figures:
         run.place.reporter.evaluated(row)
+        now = now._replace(stalled=_stalled(run))
     return now, figures
 
 

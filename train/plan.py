@@ -12,7 +12,7 @@ import optax
 from checkpoints import surgery
 from train import data_facts, methods
 from train.config import Config
-from train.data import Dataset, few_shot, load_dataset
+from train.data import Dataset, few_shot, load_dataset, parts
 from train.data.dataset import label, task_name
 from train.evaluations import Measured, open_named, open_own
 from train.loggers import require_libraries
@@ -84,7 +84,7 @@ def plan(
     for name, value in {"objective": objective, "parameters": parameters}.items():
         if value is not None:
             config = dataclasses.replace(config, **{name: (methods.recorded(value),)})
-    training, own = _training_data(config), open_own(config)
+    training, own = _data(config)
     _check_batch(config)
     network = load_network(config, training)
     if parameters is None:
@@ -150,8 +150,8 @@ def total_steps(config: Config, examples: int, *, step: int = 0, seen: int = 0) 
     return step + max(math.ceil(remaining / config.batch_size), 0)
 
 
-def _training_data(config: Config) -> Dataset:
-    """All training images, or a few of each class, if so configured."""
+def _data(config: Config) -> tuple[Dataset, Dataset]:
+    """What is trained on, and what the run is evaluated on."""
     if config.dataset is None:
         there = f", for no run to resume was read from `out` {config.out}" if config.resume else ""
         raise UsageError(
@@ -159,9 +159,20 @@ def _training_data(config: Config) -> Dataset:
         )
     options = {"data_dir": config.data_dir, "skip_broken": config.skip_broken}
     data = load_dataset(config.dataset, config.train_split, **options)
+    own: Dataset | None = None
+    if config.validation is not None:
+        data, own = parts.cut(data, config.validation, config.seed)
+    elif config.folds is not None:
+        if config.fold is None:
+            raise UsageError(
+                "`folds` needs `fold`, the one that this run is evaluated on; `zoo train` and "
+                "`train.cross_validate` run one after the other without it"
+            )
+        data, own = parts.fold(data, config.folds, config.fold, config.seed)
     if config.per_class is not None:
         data = few_shot(data, config.per_class, config.seed)
-    return methods.trained_on(config.objective, data)
+    own = open_own(config) if own is None else methods.evaluated_on(config.objective, own)
+    return methods.trained_on(config.objective, data), own
 
 
 def _updates(

@@ -56,8 +56,16 @@ class Run(NamedTuple):
 
 
 class Now(NamedTuple):
-    """What an update changes: the state, how far the run is, and the rank of its best save."""
+    """What an update changes.
+
+    Attributes:
+        state: of the network and its training.
+        progress: how far the run is.
+        best: rank of its best save.
+        stalled: evaluations in a row that were no better than the best before them.
+    """
 
     state: TrainState
     progress: Progress
     best: Rank | None
+    stalled: int = 0

@@ -7,7 +7,8 @@ from train.cli import runs
 from train.cli.output import emit_json
 from train.config import Config
 from train.evaluations import by_name
-from train.loop import fit
+from train.folds import Spread, cross_validate, spread
+from train.loop import Result, fit
 from train.recipes import TRAIN
 
 
@@ -21,6 +22,7 @@ class TrainArguments:
         zoo train --model resnet8 --dataset zoo_digits
         zoo train --model resnet18 --dataset path/to/folder --epochs 90 --crop 0.3 --flip
         zoo train --recipe resnet8.digits --seed 1
+        zoo train --model resnet8 --dataset zoo_digits --folds 5 --out runs/folds
         zoo train --resume --out runs/resnet8-zoo_digits
     """
 
@@ -48,6 +50,8 @@ def command(argv: list[str]) -> None:
     """`zoo train`."""
     arguments = runs.parse(TrainArguments, "train", argv)
     reporter = runs.reporter(ARGUMENTS, arguments.distributed, arguments.json)
+    if arguments.config.folds is not None and arguments.config.fold is None:
+        return _show_folds(cross_validate(arguments.config, reporter), arguments)
     result = fit(arguments.config, reporter)
     if not hosts.is_first():
         return None
@@ -55,3 +59,19 @@ def command(argv: list[str]) -> None:
         return emit_json({**result.metrics, "directory": str(result.directory)})
     runs.print_figures(by_name(result.metrics, "trained"))
     return runs.last_line(result.directory)
+
+
+def _show_folds(results: list[Result], arguments: TrainArguments) -> None:
+    """Every fold's figures, then their mean and standard deviation."""
+    if not hosts.is_first():
+        return None
+    over = spread(results)
+    if arguments.json:
+        figures = [{**result.metrics, "directory": str(result.directory)} for result in results]
+        return emit_json({"folds": figures, **{n: found._asdict() for n, found in over.items()}})
+    rows = {f"fold {n}": by_name(result.metrics, "")[""] for n, result in enumerate(results)}
+    count = sum(int(result.metrics["count"]) for result in results)
+    for name in Spread._fields:
+        rows[name] = {f: getattr(over[f], name) for f in rows["fold 0"]} | {"count": count}
+    runs.print_figures(rows)
+    return runs.last_line(arguments.config.out, "a run for each fold")

@@ -76,7 +76,8 @@ def evaluation_split(name: str | os.PathLike, data_dir: str | os.PathLike | None
             return split
     raise UsageError(
         f"data set {os.fspath(name)!r} has no labelled split to evaluate on (it has "
-        f"{', '.join(map(repr, known))}): name a split or a slice such as 'train[90%:]'"
+        f"{', '.join(map(repr, known))}): keep a share of another out of training with "
+        "`validation` 0.1, or name a split or a slice such as 'train[90%:]'"
     )
 
 

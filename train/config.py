@@ -199,6 +199,8 @@ class Config:
     """Threads that read, decode and augment images."""
     tensorboard: bool = False
     """Also write TensorBoard's event files, to tensorboard/ in the run directory."""
+    profile: int | None = None
+    """Trace so many updates after the tenth, to profile/ in the run directory, for xprof."""
     wandb: str | None = None
     """Also log to this project of Weights & Biases."""
     class_weights: Literal["balanced"] | None = None
@@ -253,7 +255,7 @@ _REQUIRED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(
         (
             *("batch_size", "log_every", "save_every", "eval_every", "batch_norm_groups"),
-            *("accumulate", "early_stop"),
+            *("accumulate", "early_stop", "profile"),
             *("threads", "steps", "epochs", "per_class", "image_size"),
             *("learning_rate", "patience", "clip_norm", "adaptive_clip"),
         ),

@@ -25,7 +25,7 @@ FREE = (
         "threads",
     ),
     *("data_dir", "tensorboard", "wandb", "log_every", "eval_every", "save_every"),
-    *("evaluations", "retention", "early_stop"),
+    *("evaluations", "retention", "early_stop", "profile"),
 )
 
 

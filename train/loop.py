@@ -31,6 +31,7 @@ from train.metrics_log import MetricsLog, Row
 from train.objective import Objective
 from train.parallel import AXIS, data_mesh, parallelize
 from train.plan import Plan, plan, trained_count
+from train.profile import WARM, traced
 from train.report import Clock, Reporter
 from train.run import Now, Place, Run
 from train.run_checkpoints import Progress
@@ -174,9 +175,14 @@ def _trained(run: Run, now: Now) -> Result:
     config, directory, resumed_at = run.plan.config, run.place.directory, now.progress.step
     figures: Figures | None = None
     clock = Clock()
-    with signals.collected() as received, run.place.reporter.steps(resumed_at, run.plan.steps):
+    with (
+        signals.collected() as received,
+        run.place.reporter.steps(resumed_at, run.plan.steps),
+        traced(directory / "profile", resumed_at + WARM, _traces(config)) as before_update,
+    ):
         while not _is_over(run, now):
-            now = _updated(run, now)
+            before_update(now.progress.step, now.state)
+            now = _updated(run, now, clock)
             clock.count(config.batch_size)
             if now.progress.step == resumed_at + 1 > 1:
                 require_sound(run, now, resumed_at)
@@ -202,8 +208,10 @@ def _trained(run: Run, now: Now) -> Result:
     return Result(now.state, figures, run.log.rows, directory)
 
 
-def _updated(run: Run, now: Now) -> Now:
-    state, metrics = run.step(now.state, next(run.batches), now.state.key)
+def _updated(run: Run, now: Now, clock: Clock) -> Now:
+    with clock.waiting():
+        batch = next(run.batches)
+    state, metrics = run.step(now.state, batch, now.state.key)
     step, examples, window, devices = now.progress
     seen = examples + run.plan.config.batch_size
     return now._replace(state=state, progress=Progress(step + 1, seen, (*window, metrics), devices))
@@ -213,6 +221,10 @@ def _is_over(run: Run, now: Now) -> bool:
     patience = run.plan.config.early_stop
     is_stalled = patience is not None and now.stalled >= patience
     return is_stalled or now.progress.step >= run.plan.steps
+
+
+def _traces(config: Config) -> int | None:
+    return config.profile if hosts.is_first() else None
 
 
 def _stalled(run: Run) -> int:
@@ -246,7 +258,7 @@ def _logged(run: Run, now: Now, clock: Clock) -> tuple[Now, Figures | None]:
         "epoch": round(examples / len(run.plan.training), 4),
         **means,
         "learning_rate": learning_rate(run.plan.schedule, step - 1, now.state.opt_state),
-        "images_per_second": round(clock.rate(), 1),
+        **clock.figures(),
     }
     now = now._replace(progress=now.progress._replace(window=()))
     figures = _measured(run, now) if _evaluation_due(run, now) else None

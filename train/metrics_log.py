@@ -13,6 +13,7 @@ Row = dict[str, float | int]
 
 COLUMNS = (  # of metrics.csv, before those of a method's own
     *("step", "examples", "epoch", "loss", "top1", "learning_rate", "images_per_second"),
+    "input_share",
     *("eval_loss", "eval_top1", "eval_top5", "eval_rmse", "eval_count"),
 )
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from checkpoints import surgery
+from checkpoints import paths, surgery
 from train import data_facts, methods
 from train.config import Config
 from train.data import Dataset, few_shot, load_dataset, parts
@@ -81,6 +81,8 @@ def plan(
     """
     require_libraries(config)
     require_known(config.optimization)
+    if config.profile is not None and config.out is not None and paths.is_remote(config.out):
+        raise UsageError("`profile` needs `out` on this machine, since traces are written there")
     for name, value in {"objective": objective, "parameters": parameters}.items():
         if value is not None:
             config = dataclasses.replace(config, **{name: (methods.recorded(value),)})

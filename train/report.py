@@ -1,7 +1,6 @@
 """What a run and commands say on a console: news, a progress bar, tables."""
 
 import errno
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -84,6 +83,9 @@ class Reporter:
         self.say(f"step {row['step']:>6}  {describe(row)}")
 
 
+NOTABLE = 0.1  # share of time; below it more `threads` would gain little
+
+
 def describe(row: Row) -> str:
     """The figures of a row that a person follows."""
     parts = [
@@ -91,6 +93,8 @@ def describe(row: Row) -> str:
         f"lr {row['learning_rate']:.2e}",
         f"{row['images_per_second']:,.0f} img/s",
     ]
+    if row.get("input_share", 0.0) > NOTABLE:
+        parts.append(f"waits for input {row['input_share']:.0%}")
     for name, title in (("loss", "eval loss"), ("top1", "top-1"), ("rmse", "RMSE")):
         if f"eval_{name}" in row:
             parts.append(f"{title} {row[f'eval_{name}']:.4f}")
@@ -102,21 +106,29 @@ def describe(row: Row) -> str:
 
 
 class Clock:
-    """Images per second since it was last asked."""
+    """Images per second, and the share of time without any, since it was last asked."""
 
     def __init__(self) -> None:
-        self._time, self._images = time.perf_counter(), 0
+        self._time, self._images, self._waited = time.perf_counter(), 0, 0.0
 
     def count(self, images: int) -> None:
         """Adds images that were trained on."""
         self._images += images
 
-    def rate(self) -> float:
-        """Images per second since the last call; NaN-free even if no time has passed."""
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time in which the devices get nothing to do, since there are no images yet."""
+        begun = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - begun
+
+    def figures(self) -> dict[str, float]:
+        """Images per second and share of waiting since the last call; finite in any case."""
         now = time.perf_counter()
-        rate = self._images / max(now - self._time, 1e-9)
-        self._time, self._images = now, 0
-        return rate if math.isfinite(rate) else 0.0
+        passed = max(now - self._time, 1e-9)
+        rate, share = self._images / passed, min(self._waited / passed, 1.0)
+        self._time, self._images, self._waited = now, 0, 0.0
+        return {"images_per_second": round(rate, 1), "input_share": round(share, 3)}
 
 
 def figures(metrics: dict[str, float | int]) -> dict[str, str]:

@@ -193,7 +193,10 @@ def test_steps_and_epochs_exclude_each_other():
         ({"steps": None, "epochs": math.inf}, "`epochs` must be positive and finite, got inf"),
         ({"save_every": 0}, "`save_every` must be positive and finite, got 0"),
         ({"ema": 2.0}, "`ema` must be at least 0 and below 1, got 2.0"),
-        ({"optimization": train.OptimizerConfig(warmup=3.0)}, "`warmup` must be a share of the run below 1"),
+        (
+            {"optimization": train.OptimizerConfig(warmup=3.0)},
+            "`warmup` must be a share of the run below 1",
+        ),
         ({"optimization": train.OptimizerConfig(label_smoothing=1.0)}, "`label_smoothing` must"),
         *(
             (

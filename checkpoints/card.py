@@ -35,6 +35,7 @@ class Card:
         overrides: arguments of `zoo.create_model` besides `num_classes`; JSON values only.
         num_classes: outputs of the head; None if there is no head.
         class_names: one name per output, if the card spells them out.
+        task: what labels are, "classes", "multilabel" or "numbers"; None if that is not stated.
         label_set: a list of class names that the package knows, such as "imagenet1k".
         preprocess: how an image becomes the model's input.
         source: where the weights come from; None if unknown. `{"kind": "hub", "repo", "revision",
@@ -61,6 +62,7 @@ class Card:
     overrides: dict[str, Any] = field(default_factory=dict)
     num_classes: int | None = None
     class_names: tuple[str, ...] | None = None
+    task: str | None = None
     label_set: str | None = None
     preprocess: Preprocess = field(default_factory=Preprocess)
     source: dict[str, Any] | None = None

@@ -8,7 +8,7 @@ from typing import Any
 from zoo.errors import UsageError
 
 TOP1 = "top1"
-LOW = ("loss", "rmse")  # figures of which nobody wants much
+LOW = ("loss", "rmse", "mae")  # figures of which nobody wants much
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,11 +31,12 @@ from train.schedules import make_schedule
 from train.signals import Interrupted
 from train.state import TrainState, create_state, published
 from train.step import make_train_step
-from train.task import CLASSES, NUMBERS, Task
+from train.task import CLASSES, MULTILABEL, NUMBERS, Task
 from zoo.parameters import Parameters, select
 
 __all__ = [
     "CLASSES",
+    "MULTILABEL",
     "NUMBERS",
     "Augment",
     "Config",

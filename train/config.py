@@ -136,7 +136,8 @@ class Config:
     weights: str | None = None
     """Pretrained weights to start from: a name of `zoo weights`, a run, a checkpoint directory."""
     dataset: str | None = None
-    """A tensorflow-datasets name, or a folder of images in one sub-folder per class."""
+    """A tensorflow-datasets name, or a folder of images in one sub-folder per class, or with
+    a table of labels, labels.csv."""
     data_dir: str | None = None
     """Where prepared data sets lie, a folder or gs://bucket/data, from which they are copied to
     this machine once; None is TFDS_DATA_DIR or ~/tensorflow_datasets."""
@@ -152,6 +153,9 @@ class Config:
     trained on the others and evaluated on that one."""
     fold: int | None = None
     """Which of the `folds` this run is evaluated on, from 0."""
+    task: Literal["classes", "multilabel", "regression"] | None = None
+    """What labels are: one class, any number of classes, or a number; None is what the data says.
+    Classes can be told as any of the others, numbers if they are called by numbers."""
     per_class: int | None = None
     """Train on this many images of each class, drawn by the seed; None for all."""
     skip_broken: bool = False

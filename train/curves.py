@@ -8,6 +8,8 @@ from checkpoints import atomic
 from train.metrics_log import Row
 from zoo.errors import printable
 
+QUALITY = {"map": "mean average precision", "rmse": "root mean squared error"}
+
 
 def plot_curves(rows: list[Row], path: Path | Any, *, title: str) -> None:
     """Draws loss, accuracy and learning rate over steps into a PNG file."""
@@ -15,8 +17,9 @@ def plot_curves(rows: list[Row], path: Path | Any, *, title: str) -> None:
 
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     quality = ("accuracy", {"training": "top1", **_evaluations(rows, "top1")})
-    if any("eval_rmse" in row for row in rows):
-        quality = ("root mean squared error", _evaluations(rows, "rmse"))
+    for name, title in QUALITY.items():
+        if any(f"eval_{name}" in row for row in rows):
+            quality = (title, _evaluations(rows, name))
     panels = (
         ("loss", {"training": "loss", **_evaluations(rows, "loss")}),
         quality,

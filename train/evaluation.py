@@ -41,7 +41,9 @@ def evaluate(
 
     Returns:
         "count" of examples and the task's figures. Of classes: "top1" and "top5" in [0, 1], mean
-        "loss" in nats; of numbers: the mean squared "loss" and its root, "rmse".
+        "loss" in nats; of any of several classes: the mean average precision, "map", and the mean
+        binary cross entropy; of numbers: the mean squared "loss" and its root, "rmse", the mean
+        absolute error, "mae", and the share of variance that is explained, "r2".
 
     >>> loaded = checkpoints.load("resnet8.digits")
     >>> data = train.load_dataset("zoo_digits", "test")

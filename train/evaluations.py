@@ -12,6 +12,7 @@ from train import methods
 from train.config import Config, Evaluation
 from train.data import Dataset, evaluation_split, load_dataset
 from train.data.pairing import paired
+from train.data.relabelled import as_task
 from train.evaluation import evaluate
 from train.network import Network
 from zoo.errors import UsageError, closest
@@ -24,6 +25,12 @@ class Measured(NamedTuple):
 
     data: Dataset
     preprocess: Preprocess
+
+
+def open_data(config: Config, dataset: str, split: str) -> Dataset:
+    """A split of a data set as a config wants it: where it lies, and what its labels are."""
+    options = {"data_dir": config.data_dir, "skip_broken": config.skip_broken}
+    return as_task(load_dataset(dataset, split, **options), config.task)
 
 
 def open_own(config: Config) -> Dataset:
@@ -108,8 +115,7 @@ def _open(config: Config, wanted: Evaluation) -> Dataset:
     if dataset is None:
         raise UsageError("`dataset` is needed: a tensorflow-datasets name or a folder of images")
     split = wanted.split or evaluation_split(dataset, config.data_dir)
-    options = {"data_dir": config.data_dir, "skip_broken": config.skip_broken}
-    return methods.evaluated_on(config.objective, load_dataset(dataset, split, **options))
+    return methods.evaluated_on(config.objective, open_data(config, dataset, split))
 
 
 def _require_takes(network: Network, preprocess: Preprocess) -> None:

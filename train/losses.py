@@ -27,6 +27,17 @@ def softmax_cross_entropy(
     return optax.softmax_cross_entropy(logits, optax.smooth_labels(labels, smoothing))
 
 
+def sigmoid_cross_entropy(
+    logits: Float[Array, "b k"], labels: Float[Array, "b k"]
+) -> Float[Array, " b"]:
+    r"""Binary cross entropy of each example, the mean over classes.
+
+    \(-\frac1k \sum_k y_k \log \sigma(z_k) + (1 - y_k) \log \sigma(-z_k)\)
+    """
+    wide = jnp.promote_types(logits.dtype, jnp.float32)
+    return optax.sigmoid_binary_cross_entropy(logits.astype(wide), labels.astype(wide)).mean(-1)
+
+
 def squared_error(outputs: Float[Array, "b 1"], targets: Float[Array, " b"]) -> Float[Array, " b"]:
     r"""\((y - t)^2\) of each example."""
     wide = jnp.promote_types(outputs.dtype, jnp.float32)

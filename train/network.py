@@ -18,6 +18,7 @@ from checkpoints.paths import local
 from checkpoints.preprocess import SequencePreprocess
 from train.config import Config
 from train.data import Dataset
+from train.data.dataset import task_name
 from train.preprocessing import default_preprocess, refuse_options_for_images
 from zoo.errors import UsageError
 from zoo.parameters import paths
@@ -65,10 +66,11 @@ def load_network(config: Config, data: Dataset) -> Network:
             f"`weights` {config.weights} are of {loaded.card.architecture}, not of `model` "
             f"{config.model}; leave `model` out"
         )
+    card = dataclasses.replace(loaded.card, task=task_name(data))
     if not config.overrides:
         model = loaded.model.clone(**_dtype(config))
-        return Network(model, loaded.variables, loaded.card, loaded.fresh)
-    card = dataclasses.replace(loaded.card, overrides={**loaded.card.overrides, **config.overrides})
+        return Network(model, loaded.variables, card, loaded.fresh)
+    card = dataclasses.replace(card, overrides={**card.overrides, **config.overrides})
     fields = {**card.overrides, **_dtype(config)}
     model = zoo.create_model(card.architecture, num_classes=card.num_classes, **fields)
     _require_same_parameters(model, loaded.variables, card)
@@ -114,6 +116,7 @@ def fresh_network(config: Config, data: Dataset) -> Network:
         overrides=overrides,
         num_classes=classes,
         class_names=tuple(data.class_names),
+        task=task_name(data),
         preprocess=preprocess,
         paper=zoo.model_info(config.model).paper,
         parameters=surgery.count(variables["params"]),

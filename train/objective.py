@@ -177,7 +177,8 @@ def per_example(task: Task, outputs: Any, labels: Any) -> dict[str, Losses]:
     """What a task measures of every example by one number."""
     labels = labels.first if isinstance(labels, Mixture) else labels
     measured = task.measure(jax.lax.stop_gradient(outputs), labels)
-    return {name: value for name, value in measured.items() if value.ndim == 1}
+    kept = {name: value for name, value in measured.items() if name not in task.gathered}
+    return {name: value for name, value in kept.items() if value.ndim == 1}
 
 
 def on(transform: Callable[[Batch, Batch, Any], Batch], objective: Objective) -> Objective:

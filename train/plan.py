@@ -1,7 +1,6 @@
 """What a run comes to before any of it happens: a pure function of its config."""
 
 import dataclasses
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -12,18 +11,15 @@ import optax
 from checkpoints import paths, surgery
 from train import data_facts, methods
 from train.config import Config
-from train.data import Dataset, few_shot, load_dataset, parts
-from train.data.dataset import label, task_name
-from train.evaluations import Measured, open_named, open_own
+from train.data import Dataset, few_shot, parts
+from train.evaluations import Measured, open_data, open_named, open_own
 from train.loggers import require_libraries
-from train.losses import softmax_cross_entropy
-from train.methods.imbalance import balanced_weights, class_weighted
 from train.network import Network, load_network
 from train.objective import Objective
 from train.optimizer import check_rates, make_optimizer, require_known
 from train.parallel import check_divisible
+from train.run_task import run_task
 from train.schedules import make_schedule
-from train.task import Task, task_of
 from zoo.errors import UsageError
 from zoo.parameters import Parameters
 from zoo.parameters.depth import depths
@@ -159,8 +155,7 @@ def _data(config: Config) -> tuple[Dataset, Dataset]:
         raise UsageError(
             f"`dataset` is needed: a tensorflow-datasets name or a folder of images{there}"
         )
-    options = {"data_dir": config.data_dir, "skip_broken": config.skip_broken}
-    data = load_dataset(config.dataset, config.train_split, **options)
+    data = open_data(config, config.dataset, config.train_split)
     own: Dataset | None = None
     if config.validation is not None:
         data, own = parts.cut(data, config.validation, config.seed)
@@ -194,22 +189,8 @@ def _depths(network: Network) -> dict[str, Any]:
 
 
 def _objective(config: Config, training: Dataset, network: Network, steps: int) -> Objective:
-    setting = methods.Setting(_task(config, training), steps, network.card.preprocess)
+    setting = methods.Setting(run_task(config, training), steps, network.card.preprocess)
     return methods.objective_of(config.objective, setting)
-
-
-def _task(config: Config, training: Dataset) -> Task:
-    """The task of the training data, with the loss that the config wants."""
-    task, smoothing = task_of(training), config.optimization.label_smoothing
-    if smoothing:
-        task = task._replace(loss=functools.partial(softmax_cross_entropy, smoothing=smoothing))
-    if config.class_weights == "balanced":
-        if task_name(training) != "classes":
-            raise UsageError(f"`class_weights` is for classes, and {training.name!r} has none")
-        labels = [label(training, index) for index in range(len(training))]
-        weights = balanced_weights(labels, len(training.class_names))
-        task = task._replace(loss=class_weighted(task.loss, weights))
-    return task
 
 
 def _trained(network: Network, parameters: Parameters | None) -> Any:

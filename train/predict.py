@@ -1,4 +1,4 @@
-"""Class probabilities of images, and a picture of them."""
+"""Answers to images, class probabilities above all, and a picture of them."""
 
 import functools
 from collections.abc import Iterable, Sequence
@@ -15,6 +15,7 @@ from checkpoints.card import Card
 from checkpoints.paths import local
 from checkpoints.preprocess import Preprocess, open_image, to_channels
 from train.pictures import image_grid
+from train.task import CLASSES, Task
 from zoo.errors import UsageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -51,8 +52,9 @@ def predict(
     *,
     preprocess: Preprocess,
     batch_size: int = 64,
+    task: Task = CLASSES,
 ) -> Float[np.ndarray, "n k"]:
-    """Class probabilities of images.
+    """What a model answers to images: the probabilities of classes, or numbers.
 
     Args:
         model: module called as `model(images, train=False)`.
@@ -60,9 +62,11 @@ def predict(
         images: paths, PIL images or uint8 arrays (h, w, c), of any sizes.
         preprocess: from a raw image to the network's input; belongs to the weights.
         batch_size: images at a time; the last batch is padded.
+        task: what outputs are; see `train.task.of_card`.
 
     Returns:
-        A row of probabilities for each image.
+        A row for each image: probabilities that add to one, of any of several classes one each
+        between 0 and 1, or a number.
 
     >>> loaded = checkpoints.load("resnet8.digits")
     >>> data = train.load_dataset("zoo_digits", "test")
@@ -77,13 +81,20 @@ def predict(
     for start in range(0, len(images), batch_size):
         chunk = [_prepared(i, preprocess) for i in images[start : start + batch_size]]
         batch = np.stack(chunk + chunk[:1] * (batch_size - len(chunk)))
-        rows.append(np.asarray(_compiled(model)(variables, batch))[: len(chunk)])
+        rows.append(np.asarray(_compiled(model, task)(variables, batch))[: len(chunk)])
     return np.concatenate(rows)
 
 
 def class_name(card: Card, index: int) -> str:
     """What the card calls a class, or its number."""
     return card.labels[index] if card.labels else f"class {index}"
+
+
+def answer(card: Card, index: int, value: float) -> str:
+    """One of the answers in words: a class with its probability, or a number."""
+    if card.task == "numbers":
+        return f"{value:.4g}"
+    return f"{class_name(card, index)} {value:.1%}"
 
 
 def top_k(row: Float[np.ndarray, " k"], k: int = 5) -> list[int]:
@@ -102,7 +113,7 @@ def draw_grid(
     check_picture(path, len(images))
     best = [top_k(row, 1)[0] for row in probabilities]
     titles = [
-        f"{_short(class_name(card, k), 15)}  {row[k]:.0%}\n{_short(image.name, 20)}"
+        f"{_title(card, k, float(row[k]))}\n{_short(image.name, 20)}"
         for image, row, k in zip(images, probabilities, best, strict=True)
     ]
     picture = image_grid([_thumbnail(image) for image in images], titles)
@@ -140,6 +151,13 @@ def _save_whole(picture: Image.Image, path: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+def _title(card: Card, index: int, value: float) -> str:
+    """The first answer, as it fits above a picture of a grid."""
+    if card.task == "numbers":
+        return answer(card, index, value)
+    return f"{_short(class_name(card, index), 15)}  {value:.0%}"
+
+
 def _short(text: str, longest: int) -> str:
     """What fits above a picture of a grid."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
@@ -162,9 +180,5 @@ def _prepared(image: Any, preprocess: Preprocess) -> Float[np.ndarray, "..."]:
 
 
 @functools.lru_cache(maxsize=8)
-def _compiled(model: nn.Module) -> Any:
-    def probabilities(variables: Any, images: Any) -> Any:
-        logits: Any = model.apply(variables, images, train=False)
-        return jax.nn.softmax(logits)
-
-    return jax.jit(probabilities)
+def _compiled(model: nn.Module, task: Task) -> Any:
+    return jax.jit(lambda v, images: task.answers(model.apply(v, images, train=False)))

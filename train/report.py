@@ -14,7 +14,9 @@ from rich.table import Table
 from train.metrics_log import Row
 from zoo.errors import printable
 
-FIGURES = {"top1": "top-1", "top5": "top-5", "rmse": "RMSE", "loss": "loss"}  # for a table
+FIGURES = {"top1": "top-1", "top5": "top-5", "map": "mAP", "rmse": "RMSE", "mae": "MAE"}
+FIGURES |= {"r2": "R²", "loss": "loss"}  # for a table
+FOLLOWED = {"loss": "eval loss"} | {n: FIGURES[n] for n in ("top1", "map", "rmse")}  # for a line
 
 
 class Reporter:
@@ -95,7 +97,7 @@ def describe(row: Row) -> str:
     ]
     if row.get("input_share", 0.0) > NOTABLE:
         parts.append(f"waits for input {row['input_share']:.0%}")
-    for name, title in (("loss", "eval loss"), ("top1", "top-1"), ("rmse", "RMSE")):
+    for name, title in FOLLOWED.items():
         if f"eval_{name}" in row:
             parts.append(f"{title} {row[f'eval_{name}']:.4f}")
     named = dict.fromkeys(name.rpartition("/")[0] for name in row if "/" in name)

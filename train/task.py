@@ -8,12 +8,14 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from checkpoints.card import Card
 from train.data.dataset import task_name
-from train.losses import softmax_cross_entropy, squared_error
+from train.losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
 from zoo.errors import UsageError, closest
 
 
@@ -27,12 +29,14 @@ class Task(NamedTuple):
             each measure and, under the names in `gathered`, the values of all examples.
         gathered: measures of which every value is kept, for figures that are no sums, such as the
             area under a curve.
+        answers: outputs -> what is told of an example: probabilities, or the number itself.
     """
 
     loss: Callable[[Any, Any], Float[Array, " b"]]
     measure: Callable[[Any, Any], dict[str, Array]]
     summary: Callable[[Mapping[str, Any], int], dict[str, float]]
     gathered: tuple[str, ...] = ()
+    answers: Callable[[Any], Array] = jax.nn.softmax
 
 
 class Mixture(NamedTuple):
@@ -82,24 +86,68 @@ def _hits(logits: Array, labels: Array) -> dict[str, Array]:
     return {f"top{k}": top_k_hits(logits, labels, k) for k in (1, 5)}
 
 
-def _root(sums: Mapping[str, Any], count: int) -> dict[str, float]:
-    found = means(sums, count)
-    return found | {"rmse": math.sqrt(found["loss"])}
+def mean_average_precision(
+    scores: Float[np.ndarray, "n k"], labels: Float[np.ndarray, "n k"]
+) -> float:
+    r"""The mean over classes of \(\sum_n (R_n - R_{n-1}) P_n\), as scikit-learn has it.
+
+    A class of which there is no example counts zero.
+
+    Args:
+        scores: higher ones for what is more likely.
+        labels: 1 for each class that an example has, else 0.
+    """
+    from sklearn.metrics import average_precision_score  # a second, which training need not wait
+
+    present = labels.any(axis=0)
+    found = [average_precision_score(labels[:, k], scores[:, k]) for k in np.flatnonzero(present)]
+    return float(np.sum(found) / labels.shape[1])
+
+
+def _several(outputs: Array, labels: Array) -> dict[str, Array]:
+    return {"scores": outputs, "labels": labels}
+
+
+def _precision(sums: Mapping[str, Any], count: int) -> dict[str, float]:
+    found = mean_average_precision(sums["scores"], sums["labels"])
+    return {"map": found} | means({"loss": sums["loss"]}, count)
+
+
+def _error(outputs: Array, labels: Array) -> dict[str, Array]:
+    wide = jnp.promote_types(outputs.dtype, jnp.float32)
+    return {"mae": jnp.abs(outputs[:, 0].astype(wide) - labels), "targets": labels}
+
+
+def _regression(sums: Mapping[str, Any], count: int) -> dict[str, float]:
+    found = means({name: sums[name] for name in ("loss", "mae")}, count)
+    spread = float(np.var(np.asarray(sums["targets"], np.float64)))
+    share = found["loss"] / spread if spread else float(found["loss"] > 0)
+    return found | {"rmse": math.sqrt(found["loss"]), "r2": 1 - share}
 
 
 CLASSES = Task(softmax_cross_entropy, _hits, means)
 """One class of several: cross entropy, top-1 and top-5 accuracy. Labels are indices (b,), or
 distributions (b, k) in training."""
 
-NUMBERS = Task(squared_error, lambda outputs, labels: {}, _root)
-"""One number per example, (b,) of outputs (b, 1): mean squared error and its root."""
+MULTILABEL = Task(sigmoid_cross_entropy, _several, _precision, ("scores", "labels"), jax.nn.sigmoid)
+"""Any of several classes: binary cross entropy and mean average precision, "map". Labels are
+multi-hot, (b, k)."""
 
-TASKS: dict[str, Task] = {"classes": CLASSES, "numbers": NUMBERS}
+NUMBERS = Task(squared_error, _error, _regression, ("targets",), lambda outputs: outputs)
+"""One number per example, (b,) of outputs (b, 1): mean squared error, its root, mean absolute error
+and the share of the variance that is explained, "r2"."""
+
+TASKS: dict[str, Task] = {"classes": CLASSES, "multilabel": MULTILABEL, "numbers": NUMBERS}
 
 
 def task_of(data: Any) -> Task:
     """The task of a data set, see `train.data.dataset.task_name`."""
     return task(task_name(data))
+
+
+def of_card(card: Card) -> Task:
+    """The task of weights, as their card has it; of classes if it has none."""
+    return task(card.task or "classes")
 
 
 def task(name: str) -> Task:

@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 import train
 from train.config import Config
 from train.methods.imbalance import balanced_weights, class_weighted, focal
-from train.plan import _task
+from train.run_task import run_task
 from zoo.errors import UsageError
 
 RARE = (8, 9)
@@ -98,7 +98,7 @@ def test_balancing_finds_rare_digits():
 
 def test_a_run_weighs_its_classes():
     data = train.load_dataset("zoo_digits")
-    weighted = _task(Config(class_weights="balanced"), data).loss
+    weighted = run_task(Config(class_weights="balanced"), data).loss
     logits, labels = jnp.zeros((10, 10)), jnp.arange(10)
     expected = np.log(10) * balanced_weights([data[i]["label"] for i in range(len(data))], 10)
     np.testing.assert_allclose(weighted(logits, labels), expected, rtol=1e-5)

@@ -36,7 +36,7 @@ class EvaluateArguments:
     skip_broken: bool = False
     """Leave images out that cannot be decoded, and count them, instead of stopping."""
     json: bool = False
-    """Print JSON: top1, top5, loss, count."""
+    """Print JSON: top1, top5, loss, count; or what else the labels are judged by."""
 
 
 ARGUMENTS = EvaluateArguments

@@ -2,19 +2,21 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import tyro
 
 import checkpoints
 from checkpoints import paths
+from checkpoints.card import Card
 from checkpoints.preprocess import open_image, to_channels
 from train import seen
 from train.cli.arguments import parse
 from train.cli.output import emit_json
 from train.data.folder import decoded_bytes
 from train.predict import (
+    answer,
     check_picture,
     class_name,
     draw_grid,
@@ -23,6 +25,7 @@ from train.predict import (
     top_k,
 )
 from train.report import console, print_table
+from train.task import of_card
 from zoo.errors import UsageError, printable
 
 AT_LEAST_ONE = tyro.conf.arg(metavar="IMAGE...", help_behavior_hint="(at least one)")
@@ -30,7 +33,7 @@ AT_LEAST_ONE = tyro.conf.arg(metavar="IMAGE...", help_behavior_hint="(at least o
 
 @dataclasses.dataclass(frozen=True)
 class PredictArguments:
-    """Names the classes of images, with probabilities.
+    """Names the classes of images, with probabilities; or tells their numbers.
 
     For example:
 
@@ -67,32 +70,33 @@ def command(argv: list[str]) -> None:
     if save:
         check_picture(save, len(files))
     loaded = checkpoints.load(arguments.weights)
-    probabilities = predict(loaded.model, loaded.variables, files, preprocess=loaded.preprocess)
+    options: Any = {"preprocess": loaded.preprocess, "task": of_card(loaded.card)}
+    probabilities = predict(loaded.model, loaded.variables, files, **options)
     some = [np.asarray(to_channels(open_image(file), 3)) for file in files[: seen.SOME]]
     if warning := seen.lost_of(some, loaded.preprocess, str(files[0].parent)):
         console(stderr=True).print(printable(warning), soft_wrap=True)
     if save:
         draw_grid(files, probabilities, loaded.card, save)
-    rows = [
-        [(class_name(loaded.card, i), float(row[i])) for i in top_k(row, arguments.top)]
-        for row in probabilities
-    ]
     if arguments.json:
-        return emit_json(
-            [
-                {"image": str(f), "top": [{"class": c, "probability": p} for c, p in row]}
-                for f, row in zip(files, rows, strict=True)
-            ]
-        )
+        answers = zip(files, probabilities, strict=True)
+        return emit_json([_object(loaded.card, arguments.top, *one) for one in answers])
     cells = [
-        [str(file), *(f"{c} {p:.1%}" for c, p in row)]
-        for file, row in zip(files, rows, strict=True)
+        [str(file), *(answer(loaded.card, i, float(row[i])) for i in top_k(row, arguments.top))]
+        for file, row in zip(files, probabilities, strict=True)
     ]
-    columns = ["image", *(f"{i + 1}." for i in range(len(rows[0])))]
+    columns = ["image", *(f"{i + 1}." for i in range(len(cells[0]) - 1))]
     print_table(columns, cells)
     if save:
         console().print(printable(f"drawn: {save}"), soft_wrap=True)
     return None
+
+
+def _object(card: Card, top: int, file: Path, row: Any) -> dict[str, Any]:
+    """What is told of an image as JSON."""
+    if card.task == "numbers":
+        return {"image": str(file), "value": float(row[0])}
+    named = [{"class": class_name(card, i), "probability": float(row[i])} for i in top_k(row, top)]
+    return {"image": str(file), "top": named}
 
 
 def _readable(files: list[Path]) -> list[Path]:

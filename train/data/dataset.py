@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Num, UInt8
 from PIL import Image
 
+from train.data.kinds import KINDS, NUMBER, Kind
 from zoo.errors import UsageError
 
 # A source whose decoded images take less than this keeps them, so that no image is decoded twice:
@@ -25,18 +26,19 @@ class Example(TypedDict):
     """One image with its label, an index into `class_names` (-1 where there is none).
 
     Of a series of numbers, `input` is float32 (length, channels); a label that is a float is a
-    number to be predicted.
+    number to be predicted, and an array says of each class whether the example has it, 1 or 0.
     """
 
     input: UInt8[np.ndarray, "h w c"] | Float32[np.ndarray, "l c"]
-    label: int | float
+    label: int | float | Num[np.ndarray, " k"]
 
 
 @runtime_checkable
 class Dataset(Protocol):
     """A named sequence of labelled images, uint8, height by width by 1 or 3; or of series.
 
-    Its attribute `task` names what labels are, "classes" or "numbers"; without it they are classes.
+    Its attribute `task` names what labels are, "classes", "multilabel" or "numbers"; without it
+    they are classes.
     """
 
     @property
@@ -88,7 +90,7 @@ class Source(abc.ABC):
     def __len__(self) -> int: ...
 
     @abc.abstractmethod
-    def label(self, index: int) -> int | float:
+    def label(self, index: int) -> Any:
         """Returns the label of one example without decoding its image."""
 
     def contents(self) -> dict[str, str]:
@@ -157,7 +159,7 @@ class Subset(View):
     def __getitem__(self, index: int, /) -> Example:
         return self.data[self.indices[index]]
 
-    def label(self, index: int) -> int | float:
+    def label(self, index: int) -> Any:
         """Returns the label of one example without decoding its image."""
         return label(self.data, self.indices[index])
 
@@ -166,23 +168,17 @@ def require_label(data: Dataset, index: int, found: object) -> None:
     """Refuses what is no label of a data set.
 
     Raises:
-        UsageError: a class is no index into `class_names`, or a number is not finite.
+        UsageError: a class is no index into `class_names`, a number is not finite, and so on.
     """
-    where = f"example {index} of {data.name!r} ({data.split}) has the label {found!r}"
-    if np.ndim(found):  # type: ignore[arg-type]
+    if trouble := kind_of(data).trouble(found, len(data.class_names)):
         raise UsageError(
-            f"{where}, and one class, or one number, is wanted: multi-hot labels are not supported"
+            f"example {index} of {data.name!r} ({data.split}) has the label {found!r}{trouble}"
         )
-    if task_name(data) != "classes":
-        if not np.isfinite(found):  # type: ignore[call-overload]
-            raise UsageError(f"{where}, which is not finite; leave the example out")
-        return
-    count = len(data.class_names)
-    if not 0 <= int(found) < count or int(found) != found:  # type: ignore[call-overload]
-        hint = "; unlabelled examples cannot be used" if found == -1 else ""
-        raise UsageError(
-            f"{where}, and its {count} classes are numbered from 0 to {count - 1}{hint}"
-        )
+
+
+def kind_of(data: Dataset) -> Kind:
+    """What one label of a data set is; of a task of one's own, one number."""
+    return KINDS.get(task_name(data), NUMBER)
 
 
 def label(data: Dataset, index: int) -> Any:
@@ -208,7 +204,7 @@ def task_name(data: Dataset) -> str:
 
 def found(data: Dataset) -> str:
     """What was found where a data set was opened, in a line."""
-    of = f"{len(data.class_names)} classes" if task_name(data) == "classes" else "numbers"
+    of = kind_of(data).words(len(data.class_names))
     left_out = getattr(data, "left_out", "") or (f"{data.skipped} broken" if data.skipped else "")
     also = f"; left out: {left_out}" if left_out else ""
     return f"{data.name}:{data.split}: {len(data)} examples of {of}{also}"
@@ -242,8 +238,8 @@ def few_shot(data: Dataset, per_class: int, seed: int) -> Subset:
         raise UsageError(f"`per_class` must be at least 1, got {per_class}")
     if task_name(data) != "classes":
         raise UsageError(
-            f"`per_class` is for data sets of classes, and {data.name!r} has numbers to be "
-            "predicted; leave it out, or take a slice such as 'train[:10%]'"
+            f"`per_class` is for data sets of classes, and {data.name!r} has other labels "
+            f"({task_name(data)}); leave it out, or take a slice such as 'train[:10%]'"
         )
     wanted = dict.fromkeys(range(len(data.class_names)), per_class)
     chosen: list[int] = []

@@ -15,7 +15,10 @@ import os
 import pathlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import UInt8
 
 from checkpoints.pictures import opened
 from checkpoints.preprocess import open_image, to_channels
@@ -31,6 +34,7 @@ SHOWN = 5  # names in an error message
 
 Labelled = tuple[pathlib.Path, int]
 Parts = dict[str, list[Labelled]]
+L = TypeVar("L")
 
 
 class ImageFolder(Source):
@@ -74,9 +78,14 @@ class ImageFolder(Source):
 
     def read(self, index: int) -> Example:
         path, label = self.files[index]
-        image = open_image(path)
-        grey = image.mode[0] in "1LI"  # bilevel, 8 bits, 16 or 32 bits, each perhaps with alpha
-        return {"input": pixels(to_channels(image, 1 if grey else 3)), "label": label}
+        return {"input": read_image(path), "label": label}
+
+
+def read_image(path: pathlib.Path) -> UInt8[np.ndarray, "h w c"]:
+    """The pixels of a file: one channel if it is grey, else three."""
+    image = open_image(path)
+    grey = image.mode[0] in "1LI"  # bilevel, 8 bits, 16 or 32 bits, each perhaps with alpha
+    return pixels(to_channels(image, 1 if grey else 3))
 
 
 def load(root: pathlib.Path, split: str, *, skip_broken: bool = False) -> ImageFolder:
@@ -87,10 +96,35 @@ def load(root: pathlib.Path, split: str, *, skip_broken: bool = False) -> ImageF
             only, or a file is broken and `skip_broken` is not set.
     """
     class_names, parts, left_out = scan(root)
-    files = select(root, parts, split)
+    files, decoded, broken = checked(select(root, parts, split), root, split, skip_broken)
+    return ImageFolder(
+        str(root),
+        split,
+        class_names,
+        files,
+        skipped=broken,
+        left_out=described(left_out | {"broken images": broken}),
+        decoded_bytes=decoded,
+    )
+
+
+def checked(
+    files: Sequence[tuple[pathlib.Path, L]], root: pathlib.Path, split: str, skip_broken: bool
+) -> tuple[list[tuple[pathlib.Path, L]], int, int]:
+    """The files that are images, what they take once decoded, and how many are broken.
+
+    Args:
+        files: with their labels.
+        root: the folder that they lie in.
+        split: what they are of.
+        skip_broken: leaves broken ones out, instead of raising.
+
+    Raises:
+        UsageError: a file is broken and `skip_broken` is not set, or all are.
+    """
     with concurrent.futures.ThreadPoolExecutor() as pool:
         sizes = list(pool.map(decoded_bytes, (path for path, _ in files)))
-    sound = [(file, size) for file, size in zip(files, sizes, strict=True) if size is not None]
+    sound = [file for file, size in zip(files, sizes, strict=True) if size is not None]
     broken = [path for (path, _), size in zip(files, sizes, strict=True) if size is None]
     if broken and not skip_broken:
         raise UsageError(
@@ -102,15 +136,7 @@ def load(root: pathlib.Path, split: str, *, skip_broken: bool = False) -> ImageF
             f"split {split!r} of folder '{root}' holds no images that can be read; add some, or "
             "choose another split"
         )
-    return ImageFolder(
-        str(root),
-        split,
-        class_names,
-        [file for file, _ in sound],
-        skipped=len(broken),
-        left_out=described(left_out | {"broken images": len(broken)}),
-        decoded_bytes=sum(size for _, size in sound),
-    )
+    return sound, sum(filter(None, sizes)), len(broken)
 
 
 def splits(root: pathlib.Path) -> tuple[str, ...]:
@@ -242,11 +268,12 @@ def in_order(
     numbers = {name: label for label, name in enumerate(class_names)}
     labelled = [(path, numbers[n]) for n, inside in files.items() for path in inside.images]
 
-    def digest(file: Labelled) -> bytes:
-        name = file[0].relative_to(home).as_posix()
-        return hashlib.blake2b(os.fsencode(name), digest_size=16).digest()
+    return sorted(labelled, key=lambda file: place(file[0].relative_to(home).as_posix()))
 
-    return sorted(labelled, key=digest)
+
+def place(name: str) -> bytes:
+    """By what files are ordered: a hash of their names."""
+    return hashlib.blake2b(os.fsencode(name), digest_size=16).digest()
 
 
 def described(left_out: dict[str, int]) -> str:

@@ -22,8 +22,9 @@ def load_dataset(
 
     Args:
         name: a folder with one sub-folder of images per class, or with a folder of those per split
-            (train, validation or val, test); a folder of arrays, see `train.data.arrays`; or a name
-            of tensorflow-datasets, prepared as ArrayRecord. `zoo_digits`, `zoo_rendered_digits`,
+            (train, validation or val, test); a folder of images with a table of labels, see
+            `train.data.listed`; a folder of arrays, see `train.data.arrays`; or a name of
+            tensorflow-datasets, prepared as ArrayRecord. `zoo_digits`, `zoo_rendered_digits`,
             `zoo_digit_bags` and `zoo_tables` prepare themselves. A folder that exists goes before a
             data set of the same name, except those.
         split: a split, a slice of it such as "train[:10%]", or a sum, "train+validation[50%:]".
@@ -40,11 +41,13 @@ def load_dataset(
     (360, ('0', '1', '2'), (8, 8, 1), 5)
     """
     if is_folder(name):
-        from train.data import arrays, folder, mirror
+        from train.data import arrays, folder, listed, mirror
 
         root = mirror.local(name)
         if arrays.parts(root):
             return arrays.load(root, split)
+        if listed.homes(root):
+            return listed.load(root, split, skip_broken=skip_broken)
         return folder.load(root, split, skip_broken=skip_broken)
     from train.data import prepared, tfds
 
@@ -55,9 +58,11 @@ def load_dataset(
 def splits(name: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> tuple[str, ...]:
     """Names of the splits of a data set, in its own order."""
     if is_folder(name):
-        from train.data import arrays, folder, mirror
+        from train.data import arrays, folder, listed, mirror
 
         root = mirror.local(name)
+        if listed.homes(root) and not arrays.parts(root):
+            return listed.splits(root)
         return tuple(arrays.parts(root)) or folder.splits(root)
     from train.data import prepared
 

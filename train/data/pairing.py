@@ -4,16 +4,20 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from importlib import resources
+from typing import Any
+
+import numpy as np
 
 from checkpoints.card import Card
-from train.data.dataset import Dataset, Example, View, label, task_name
+from train.data.dataset import Dataset, task_name
+from train.data.relabelled import Relabelled, as_task
 from zoo.errors import UsageError
 
 SHOWN = 5  # names of each side in an error message
 
 
 @dataclasses.dataclass(frozen=True)
-class Paired(View):
+class Paired(Relabelled):
     """The examples of `data`, labelled with other numbers.
 
     Attributes:
@@ -26,16 +30,12 @@ class Paired(View):
     numbers: tuple[int, ...]
     class_names: tuple[str, ...]
 
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int, /) -> Example:
-        example = self.data[index]
-        return {"input": example["input"], "label": self.numbers[int(example["label"])]}
-
-    def label(self, index: int) -> int:
-        """Returns the label of one example without decoding its image."""
-        return self.numbers[int(label(self.data, index))]
+    def changed(self, label: Any) -> Any:
+        if not np.ndim(label):
+            return self.numbers[int(label)]
+        found = np.zeros(len(self.class_names), np.float32)
+        np.maximum.at(found, list(self.numbers), label)  # two may have the name of one
+        return found
 
 
 def paired(data: Dataset, card: Card, weights: str | None = None) -> Dataset:
@@ -46,15 +46,17 @@ def paired(data: Dataset, card: Card, weights: str | None = None) -> Dataset:
     names, numbers pair with numbers.
 
     Args:
-        data: of classes, or of numbers to be predicted, which are left alone.
+        data: of one class or several, or of numbers to be predicted, which are left alone. Where
+            the card says what labels are, they are told so; see `train.data.relabelled`.
         card: of the weights.
         weights: what the user called them; None is the name on the card.
 
     Raises:
         UsageError: the data set has a class that the weights do not tell apart.
     """
+    data = as_task(data, card.task)
     theirs, ours, weights = data.class_names, card.labels, weights or card.name
-    if task_name(data) != "classes" or theirs == ours:
+    if task_name(data) == "numbers" or theirs == ours:
         return data
     if ours is None:
         return _numbered(data, card, weights)

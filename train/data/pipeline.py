@@ -8,12 +8,14 @@ import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Generator
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from checkpoints.preprocess import Preprocess
-from train.data.dataset import Dataset, require_label, task_name
+from train.data.dataset import Dataset, kind_of, require_label
+from train.data.kinds import zeros
 from zoo.errors import UsageError
 
 Batch = dict[str, np.ndarray]
@@ -132,9 +134,9 @@ class TrainBatches:
         positions = shard_of(index, self.batch_size, self.shard)
         images, labels = zip(*[self.example(self.position + p) for p in positions], strict=True)
         images = self.preprocess.normalize(np.stack(images))
-        return {"input": images, "label": np.array(labels, label_type(self.data))}
+        return {"input": images, "label": np.array(labels, kind_of(self.data).dtype)}
 
-    def example(self, position: int) -> tuple[np.ndarray, int | float]:
+    def example(self, position: int) -> tuple[np.ndarray, Any]:
         """The image and label at a position of the endless stream."""
         epoch, offset = divmod(position, len(self.data))
         index = int(order(len(self.data), self.seed, epoch)[offset])
@@ -168,7 +170,7 @@ class EvalBatches:
         positions = shard_of(index, self.batch_size, self.shard)
         batch = {
             "input": np.zeros((len(positions), *self.preprocess.shape), np.float32),
-            "label": np.zeros(len(positions), label_type(self.data)),
+            "label": zeros(kind_of(self.data), len(positions), self.data.class_names),
             "mask": np.zeros(len(positions), np.float32),
         }
         for row, position in enumerate(p for p in positions if p < len(self.data)):
@@ -178,11 +180,6 @@ class EvalBatches:
             batch["label"][row] = example["label"]
             batch["mask"][row] = 1
         return batch
-
-
-def label_type(data: Dataset) -> type[np.generic]:
-    """Integers of classes, or numbers to be predicted."""
-    return np.float32 if task_name(data) == "numbers" else np.int32
 
 
 def shard_of(k: int, batch_size: int, shard: tuple[int, int]) -> range:

@@ -1,0 +1,52 @@
+"""What the labels of a run are, with the loss that its config wants."""
+
+import functools
+from collections.abc import Sequence
+
+from train.config import Call, Config
+from train.data import Dataset
+from train.data.dataset import label, task_name
+from train.losses import softmax_cross_entropy
+from train.methods.imbalance import balanced_weights, class_weighted
+from train.task import Task, task_of
+from zoo.errors import UsageError
+
+# Methods whose losses are made of a softmax over classes.
+FOR_CLASSES = ("distillation", "focal", "mean_teacher")
+
+
+def run_task(config: Config, training: Dataset) -> Task:
+    """The task of the training data, its loss smoothed or weighted.
+
+    Raises:
+        UsageError: what the config wants is for one class of several, and labels are others.
+    """
+    task, smoothing = task_of(training), config.optimization.label_smoothing
+    if task_name(training) != "classes":
+        _refuse_classes(_wanted(config), training)
+    if smoothing:
+        task = task._replace(loss=functools.partial(softmax_cross_entropy, smoothing=smoothing))
+    if config.class_weights == "balanced":
+        labels = [label(training, index) for index in range(len(training))]
+        weights = balanced_weights(labels, len(training.class_names))
+        task = task._replace(loss=class_weighted(task.loss, weights))
+    return task
+
+
+def _wanted(config: Config) -> list[str]:
+    """Options that are for one class of several, as messages name them."""
+    options = {
+        "`label_smoothing`": config.optimization.label_smoothing,
+        "`class_weights`": config.class_weights,
+    }
+    named: Sequence[Call] = config.objective
+    methods = [f"`objective` {call.name}" for call in named if call.name in FOR_CLASSES]
+    return [name for name, value in options.items() if value] + methods
+
+
+def _refuse_classes(wanted: Sequence[str], training: Dataset) -> None:
+    if wanted:
+        raise UsageError(
+            f"{wanted[0]} is for one class of several, and the labels of {training.name!r} are "
+            f"{task_name(training)}; leave it out"
+        )

@@ -10,6 +10,7 @@ from train.calls import looked_up, made
 from train.config import Call, OptimizerConfig
 from train.schedules import make_schedule, plateau_factor
 from train.update_rules import RULES
+from train.update_rules import decayed as decayed
 from zoo.errors import UsageError
 from zoo.parameters import select
 

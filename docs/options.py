@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import json
 import re
 import textwrap
 from collections import defaultdict
@@ -12,13 +13,14 @@ from pathlib import Path
 
 from docs.tables import table
 from train import Augment, Config, OptimizerConfig
+from train.augment import NAMES
 from train.cli.options import options
 
 TESTS = Path(__file__).parents[1] / "tests"
 GROUPS = {
     "The run": Config,
     "The update rule": OptimizerConfig,
-    "What may happen to a training image": Augment,
+    "Short for some augmentations": Augment,
 }
 MAKERS = ("Config", "OptimizerConfig", "Augment", "replace", "config", "planned")  # of settings
 SHOWN = 2  # tests that a row links
@@ -40,6 +42,12 @@ def page(repository: str) -> str:
     for title, group in GROUPS.items():
         rows = list(_rows(group, used, repository))
         parts.append(f"## {title}\n\n{table(['option', 'default', 'what', 'tested by'], rows)}")
+    rows = [_augmentation(name, repository) for name in NAMES]
+    parts.append(
+        "## Augmentations\n\nNames for `--augment`, each with arguments as in "
+        "`randaugment:num_ops=2,magnitude=9`.\n\n"
+        + table(["name", "arguments", "what", "tested by"], rows)
+    )
     return "\n\n".join(parts) + "\n"
 
 
@@ -54,6 +62,14 @@ def _rows(group: type, used: dict[str, list[Path]], repository: str) -> Iterator
                 words[field.name].replace("|", "\\|"),
                 _links(tests, repository),
             ]
+
+
+def _augmentation(name: str, repository: str) -> list[str]:
+    known = inspect.signature(NAMES[name]).parameters.values()
+    given = ", ".join(f"{p.name}={json.dumps(p.default)}" for p in known)
+    what = " ".join((inspect.getdoc(NAMES[name]) or "").partition("\n\n")[0].split())
+    tests = [p for p in TESTS.rglob("test_*.py") if f'"{name}' in p.read_text(encoding="utf-8")]
+    return [f"`{name}`", f"`{given}`" if given else "none", what, _links(sorted(tests), repository)]
 
 
 def sentences(group: type) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """What a run is: frozen data."""
 
 import dataclasses
-import json
 import math
 import re
 from collections.abc import Callable
@@ -9,30 +8,12 @@ from typing import Any, Literal
 
 from checkpoints.retention import Retention
 from train import lengths
-from train.augment import Augment
+from train.augment.shorthand import Augmentations, calls_of
+from train.call import Call
 from train.typed_json import from_json
 from zoo.errors import UsageError
 
 Parallel = Literal["jit", "pmap", "shard_map"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Call:
-    """A method by its name, with JSON arguments; on the command line `mixup:alpha=0.2`."""
-
-    name: str
-    arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    @staticmethod
-    def parsed(text: str) -> "Call":
-        """Reads `NAME` or `NAME:ARGUMENT=VALUE,ARGUMENT=VALUE`; values are JSON, or else words."""
-        name, _, rest = text.partition(":")
-        given = re.split(r",(?=\w+=)", rest) if rest else []
-        return Call(name, dict(assignment(word) for word in given))
-
-    def __str__(self) -> str:
-        given = ",".join(f"{name}={json.dumps(value)}" for name, value in self.arguments.items())
-        return f"{self.name}:{given}" if given else self.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,21 +39,6 @@ class Evaluation:
     def __str__(self) -> str:
         fields = {n: v for n, v in vars(self).items() if n != "preprocess" and v is not None}
         return str(Call("", {**fields, **self.preprocess})).removeprefix(":")
-
-
-def assignment(text: str) -> tuple[str, Any]:
-    """Reads `NAME=VALUE`; the value is JSON, or else a word.
-
-    Raises:
-        UsageError: it is not of that form.
-    """
-    name, equals, value = text.partition("=")
-    if not name.isidentifier() or not equals:
-        raise UsageError(f"{text!r} must be of the form NAME=VALUE, such as drop_path=0.1")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,9 +180,12 @@ class Config:
     parameters: tuple[Call, ...] = ()
     """What is trained, as in `frozen:patterns=^stem` or `lora:rank=4`; everything if empty."""
     optimization: OptimizerConfig = OptimizerConfig()
-    augment: Augment = dataclasses.field(default_factory=Augment)
+    augment: Augmentations = ()
+    """Random changes of training images, in their order, as in `random_resized_crop
+    randaugment:magnitude=9 random_erasing`: see `train.augment`."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "augment", calls_of(self.augment))
         _require_one(self)
         values = {**vars(self), **vars(self.optimization)}
         for name, (requirement, is_met) in _REQUIRED.items():

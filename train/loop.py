@@ -20,7 +20,6 @@ from train import (
     seen,
     signals,
 )
-from train.augment import Augment
 from train.beginning import Beginning, begin
 from train.config import Config
 from train.curves import plot_curves
@@ -142,7 +141,7 @@ def _opened(begun: Beginning, place: Place, mesh: Mesh) -> Iterator[Run]:
     batches = train_batches(
         planned.training,
         preprocess=planned.network.card.preprocess,
-        augment=None if config.augment == Augment() else config.augment,
+        augment=planned.augmentation,
         batch_size=config.batch_size,
         seed=config.seed,
         position=begun.progress.examples,

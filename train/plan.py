@@ -10,6 +10,7 @@ import optax
 
 from checkpoints import paths, surgery
 from train import data_facts, methods
+from train.augment import Augmentation, augmentation_of, calls_of
 from train.config import Config
 from train.data import Dataset, few_shot, parts
 from train.evaluations import Measured, open_data, open_named, open_own
@@ -33,6 +34,7 @@ class Plan(NamedTuple):
     Attributes:
         config: complete, with the names of what was passed from Python.
         training: data that is trained on.
+        augmentation: random changes of its examples, or None for none.
         evaluation: data of the run's own evaluation.
         evaluations: data of the others, by their names.
         facts: what `train.data_facts` says of training and evaluation.
@@ -46,6 +48,7 @@ class Plan(NamedTuple):
 
     config: Config
     training: Dataset
+    augmentation: Augmentation | None
     evaluation: Dataset
     evaluations: dict[str, Measured]
     facts: dict[str, Any]
@@ -82,6 +85,8 @@ def plan(
     for name, value in {"objective": objective, "parameters": parameters}.items():
         if value is not None:
             config = dataclasses.replace(config, **{name: (methods.recorded(value),)})
+    augmentation = _augmentation(config)
+    check_divisible(config.batch_size, augmentation.views if augmentation else 1, "views")
     training, own = _data(config)
     _check_batch(config)
     network = load_network(config, training)
@@ -93,6 +98,7 @@ def plan(
     return Plan(
         config=config,
         training=training,
+        augmentation=augmentation,
         evaluation=own,
         evaluations=open_named(config, network),
         facts=data_facts.facts(training, own),
@@ -170,6 +176,11 @@ def _data(config: Config) -> tuple[Dataset, Dataset]:
         data = few_shot(data, config.per_class, config.seed)
     own = open_own(config) if own is None else methods.evaluated_on(config.objective, own)
     return methods.trained_on(config.objective, data), own
+
+
+def _augmentation(config: Config) -> Augmentation | None:
+    calls = calls_of(config.augment)
+    return augmentation_of(calls) if calls else None
 
 
 def _updates(

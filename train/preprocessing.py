@@ -6,7 +6,7 @@ import numpy as np
 
 import zoo
 from checkpoints.preprocess import Preprocess, SequencePreprocess
-from train.augment import Augment
+from train.augment import Augment, calls_of, shortened
 from train.config import Config
 from train.data import Dataset
 from zoo.errors import UsageError
@@ -64,8 +64,10 @@ def refuse_options_for_images(config: Config, data: Dataset) -> None:
     Raises:
         UsageError: there is such an option.
     """
+    short, others = shortened(calls_of(config.augment))
     plain = vars(Augment())
-    given = [name for name, value in vars(config.augment).items() if value != plain[name]]
+    given = [name for name, value in vars(short).items() if value != plain[name]]
+    given += [call.name for call in others]
     if config.image_size is not None:
         given = ["image_size", *given]
     if given:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from checkpoints.preprocess import Preprocess
-from train.augment import Augment
+from train.augment import Augment, augmentation_of
+from train.call import Call
 from train.data import eval_batches, few_shot, train_batches
 from zoo.errors import UsageError
 
@@ -101,6 +102,43 @@ def test_augmentation_differs_by_example_epoch_and_seed():
 
     images = [b["input"] for s in (0, 1) for b in take(6, augment=noise, batch_size=11, seed=s)]
     assert len(np.unique(np.concatenate(images), axis=0)) == 2 * 6 * 11
+
+
+def test_views_of_an_example_are_in_one_batch_and_no_neighbours():
+    augment = augmentation_of([Call("repeated", {"views": 3})])
+    batches = take(22, augment=augment, batch_size=12)
+    for batch in batches:
+        found = indices(batch)
+        assert found[:4] == found[4:8] == found[8:]
+        assert len(set(found[:4])) == 4 or 0 in np.diff(sorted(found[:4]))
+    unique = [index for batch in batches for index in indices(batch)[:4]]
+    assert unique == stream(22)
+
+
+@pytest.mark.parametrize("batch_size", [3, 6, 24])
+@pytest.mark.parametrize("position", [0, 6, 30])
+def test_views_are_those_of_any_batch_size_and_go_on_anywhere(batch_size, position):
+    augment = augmentation_of(
+        [Call("affine", {"rotate": 30, "translate": 0.3}), Call("repeated", {"views": 3})]
+    )
+    count = 48 // batch_size
+    options = {"augment": augment, "position": position}
+    found = take(count, batch_size=batch_size, **options)
+    whole = take(16, augment=augment, batch_size=3, threads=0)[position // 3 :]
+    images = [np.concatenate([b["input"] for b in batches]) for batches in (found, whole)]
+    ours, theirs = ({image.tobytes() for image in each} for each in images)
+    assert ours >= theirs
+    assert len(theirs) > len(images[1]) // 2
+    parts = [take(count, batch_size=24, shard=(i, 4), **options) for i in range(4)]
+    sides = [np.concatenate([part[0]["input"] for part in parts])]
+    np.testing.assert_array_equal(sides[0], take(1, batch_size=24, **options)[0]["input"])
+
+
+def test_batches_must_hold_all_views():
+    augment = augmentation_of([Call("repeated", {"views": 3})])
+    for options in ({"batch_size": 8}, {"batch_size": 6, "position": 4}):
+        with pytest.raises(UsageError, match="multiple of 3, the views"):
+            take(1, augment=augment, **options)
 
 
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 20])

@@ -106,7 +106,7 @@ def test_finetuning_goes_on_without_other_options(started, tmp_path):
         ({"batch_size": 8.5}, "'batch_size' must be int, got 8.5"),
         ({"parallel": "vmap"}, "'parallel' must be Literal"),
         ({"optimization": {"rates": {"head": "fast"}}}, "'rates': 'head' must be float"),
-        ({"augment": [1]}, "'augment' must be Augment"),
+        ({"augment": [1]}, "'augment' must be Call"),
         ({"batch_size": -1}, "`--batch-size` must be positive"),
     ],
 )

@@ -26,7 +26,7 @@ def parse(
 
     config = (tyro.conf.OmitArgPrefixes, *(() if pairs else (tyro.conf.FlagCreatePairsOff,)))
     registry = tyro.constructors.ConstructorRegistry()
-    for rule in (_optional, _method, _assignments, _evaluations, _retention):
+    for rule in (_optional, _method, _augmentations, _assignments, _evaluations, _retention):
         registry.primitive_rule(rule)
     said = io.StringIO()
     try:
@@ -75,7 +75,7 @@ def _method(kind: Any) -> Any:
     """Rule of tyro for a method with arguments, `mixup:alpha=0.2`."""
     from tyro.constructors import PrimitiveConstructorSpec
 
-    from train.config import Call
+    from train.call import Call
 
     if kind.type is not Call:
         return None
@@ -88,11 +88,29 @@ def _method(kind: Any) -> Any:
     )
 
 
+def _augmentations(kind: Any) -> Any:
+    """Rule of tyro for augmentations, `random_resized_crop randaugment:magnitude=9`."""
+    from tyro.constructors import PrimitiveConstructorSpec
+
+    from train.augment.shorthand import Augmentations, calls_of
+    from train.call import Call
+
+    if kind.type != Augmentations:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[NAME:ARGUMENT=VALUE,... ...]",
+        instance_from_str=lambda words: tuple(map(Call.parsed, words)),
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda augment: [str(call) for call in calls_of(augment)],
+    )
+
+
 def _assignments(kind: Any) -> Any:
     """Rule of tyro for fields with JSON values, `drop_path=0.1 aux_heads=true`."""
     from tyro.constructors import PrimitiveConstructorSpec
 
-    from train.config import assignment
+    from train.call import assignment
 
     if kind.type != dict[str, Any]:
         return None
@@ -127,7 +145,7 @@ def _retention(kind: Any) -> Any:
     from tyro.constructors import PrimitiveConstructorSpec
 
     from checkpoints.retention import Retention
-    from train.config import assignment
+    from train.call import assignment
     from train.typed_json import from_json
 
     if kind.type is not Retention:

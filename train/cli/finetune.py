@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from train import hosts
+from train.augment import Augment
 from train.cli import probe, runs
 from train.cli.output import emit_json
 from train.config import Config
@@ -26,6 +27,8 @@ class FinetuneArguments:
     """
 
     config: Config = FINETUNE
+    geometry: Augment = dataclasses.field(default_factory=Augment)
+    """Crops, mirrors and small moves: short for `--augment`, before what that names."""
     recipe: str | None = None
     """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
     file: runs.ConfigFile = None

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 import tyro
 
 from train import hosts
+from train.augment import calls_of, shortened
+from train.call import Call, assignment
 from train.cli import arguments, defaults
 from train.cli.options import spelled
-from train.config import Call, Config, assignment
+from train.config import Config
 from train.recipes import DESCRIBED
 from train.report import Reporter, console, figures, table
 from zoo.errors import printable
@@ -28,7 +30,9 @@ def parse(kind: Any, name: str, argv: list[str], default: Any = None) -> Any:
     def parsed(config: Config) -> Any:
         # Flags that the other config has set may be given again, or taken back with --no-FLAG.
         pairs = config is not default.config
-        start = dataclasses.replace(default, config=config)
+        short, others = shortened(calls_of(config.augment))
+        given = dataclasses.replace(config, augment=others)
+        start = dataclasses.replace(default, config=given, geometry=short)
         return arguments.parse(kind, name, argv, default=start, pairs=pairs)
 
     found = parsed(defaults.of(argv, default.config, lambda config: parsed(config).config))
@@ -39,6 +43,7 @@ def parse(kind: Any, name: str, argv: list[str], default: Any = None) -> Any:
             *(call for call in _short_forms(found) if call not in found.config.parameters),
             *found.config.parameters,
         ),
+        augment=(*found.geometry.calls, *calls_of(found.config.augment)),
     )
     return dataclasses.replace(found, config=config)
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 from train import hosts
+from train.augment import Augment
 from train.cli import runs
 from train.cli.output import emit_json
 from train.config import Config
@@ -27,6 +28,8 @@ class TrainArguments:
     """
 
     config: Config = TRAIN
+    geometry: Augment = dataclasses.field(default_factory=Augment)
+    """Crops, mirrors and small moves: short for `--augment`, before what that names."""
     recipe: str | None = None
     """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
     file: runs.ConfigFile = None

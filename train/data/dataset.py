@@ -6,16 +6,22 @@ folder.
 """
 
 import abc
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import io
+import os
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, Num, UInt8
 from PIL import Image
 
+from checkpoints.pictures import opened
 from train.data.kinds import KINDS, NUMBER, Kind
 from zoo.errors import UsageError
+
+File = str | os.PathLike[str] | io.BytesIO
 
 # A source whose decoded images take less than this keeps them, so that no image is decoded twice:
 # reading a record and decoding a tiny PNG costs some 100 µs, more than a training step per image.
@@ -163,6 +169,10 @@ class Subset(View):
         """Returns the label of one example without decoding its image."""
         return label(self.data, self.indices[index])
 
+    def encoded(self, index: int) -> File | None:
+        """The file of one example's picture, if it lies in one."""
+        return encoded(self.data, self.indices[index])
+
 
 def require_label(data: Dataset, index: int, found: object) -> None:
     """Refuses what is no label of a data set.
@@ -185,6 +195,23 @@ def label(data: Dataset, index: int) -> Any:
     """Label of one example; the image is decoded only if `data` knows no other way."""
     known = getattr(data, "label", None)
     return known(index) if callable(known) else data[index]["label"]
+
+
+def encoded(data: Dataset, index: int) -> File | None:
+    """The file of an example's picture, where `data` reads its pictures from files."""
+    known: Callable[[int], File] | None = getattr(data, "encoded", None)
+    return None if known is None else known(index)
+
+
+@contextlib.contextmanager
+def undecoded(data: Dataset, index: int) -> Iterator[tuple[Image.Image | np.ndarray, Any]]:
+    """An example's picture and label; a picture in a file is opened and not yet decoded."""
+    if (file := encoded(data, index)) is None:
+        example = data[index]
+        yield example["input"], example["label"]
+        return
+    with opened(file) as image:
+        yield image, label(data, index)
 
 
 def task_name(data: Dataset) -> str:

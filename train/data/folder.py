@@ -67,6 +67,10 @@ class ImageFolder(Source):
     def label(self, index: int) -> int:
         return self.files[index][1]
 
+    def encoded(self, index: int) -> pathlib.Path:
+        """The file of one example's picture."""
+        return self.files[index][0]
+
     def contents(self) -> dict[str, str]:
         """Of the first files of each class; names and sizes of all are known beside this."""
         some, seen = [], Counter[int]()

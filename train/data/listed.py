@@ -55,6 +55,10 @@ class ListedImages(Source):
     def label(self, index: int) -> Any:
         return self._files[index][1]
 
+    def encoded(self, index: int) -> pathlib.Path:
+        """The file of one example's picture."""
+        return self._files[index][0]
+
     def read(self, index: int) -> Example:
         path, label = self._files[index]
         return {"input": folder.read_image(path), "label": label}

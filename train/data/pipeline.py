@@ -14,15 +14,16 @@ import numpy as np
 from jaxtyping import Int
 
 from checkpoints.preprocess import Preprocess
-from train.data.dataset import Dataset, kind_of, require_label
+from train.data.dataset import Dataset, kind_of, require_label, undecoded
 from train.data.kinds import zeros
 from zoo.errors import UsageError
 
 Batch = dict[str, np.ndarray]
 
 # A random change of an image, drawn from the generator alone, that ends at the model's size:
-# uint8 (h, w, c) to uint8 (size, size, k). `train.augment.Augment` is one.
-Augmentation = Callable[[np.ndarray, np.random.Generator, Preprocess], np.ndarray]
+# uint8 (h, w, c) to uint8 (size, size, k). `train.augment.Augment` is one. One that is an
+# `Augmentation` may ask for several `views` of each example, and for `scaled` decoding of files.
+Augmentation = Callable[[Any, np.random.Generator, Preprocess], np.ndarray]
 
 # Second words of the seeds, so that the order and the augmentation draw from independent streams.
 ORDER, AUGMENT = 0, 1
@@ -48,7 +49,8 @@ def train_batches(
     Args:
         data: the examples, shuffled without replacement within an epoch.
         preprocess: ends at the model's size and range.
-        augment: applied to each example with its own random generator; None only resizes.
+        augment: applied to each example with its own random generator; None only resizes. One with
+            several `views` sees each example as often, in one batch, and `position` counts views.
         batch_size: examples in a global batch.
         seed: at least 0; of the order and of the augmentation.
         position: number of examples, over all shards, that earlier batches have taken.
@@ -60,7 +62,8 @@ def train_batches(
         Closing it stops its threads.
 
     Raises:
-        UsageError: `data` is empty, or `batch_size` is not divisible by the number of shards.
+        UsageError: `data` is empty, or `batch_size` is not divisible by the number of shards, or
+            of views.
 
     >>> preprocess = checkpoints.weights_info("resnet8.digits").preprocess
     >>> batches = train.train_batches(
@@ -75,6 +78,7 @@ def train_batches(
     >>> batches.close()
     """
     check_sizes(data, batch_size, shard)
+    check_views(getattr(augment, "views", 1), batch_size, position)
     return read(TrainBatches(data, preprocess, augment, batch_size, seed, position, shard), threads)
 
 
@@ -131,20 +135,41 @@ class TrainBatches:
         return (sys.maxsize - self.position) // self.batch_size  # as good as endless
 
     def __getitem__(self, index: int) -> Batch:
-        positions = shard_of(index, self.batch_size, self.shard)
-        images, labels = zip(*[self.example(self.position + p) for p in positions], strict=True)
+        start = self.position + index * self.batch_size
+        rows = shard_of(0, self.batch_size, self.shard)
+        images, labels = zip(*[self.example(self.view(start, row)) for row in rows], strict=True)
         images = self.preprocess.normalize(np.stack(images))
         return {"input": images, "label": np.array(labels, kind_of(self.data).dtype)}
 
+    @property
+    def views(self) -> int:
+        """How often an example is in a batch."""
+        return getattr(self.augment, "views", 1)
+
+    def view(self, start: int, row: int) -> int:
+        """The position of a row of the global batch that begins at `start`.
+
+        Views of an example stand as far apart as they can: a neighbour is another example, which
+        what mixes examples needs.
+        """
+        number, turn = row % (self.batch_size // self.views), row // (self.batch_size // self.views)
+        return start + number * self.views + turn
+
     def example(self, position: int) -> tuple[np.ndarray, Any]:
-        """The image and label at a position of the endless stream."""
-        epoch, offset = divmod(position, len(self.data))
+        """The image and label at a position of the endless stream, where views are neighbours."""
+        epoch, offset = divmod(position // self.views, len(self.data))
         index = int(order(len(self.data), self.seed, epoch)[offset])
-        example = self.data[index]
-        require_label(self.data, index, example["label"])
         if self.augment is None:
+            example = self.data[index]
+            require_label(self.data, index, example["label"])
             return self.preprocess.resize(example["input"]), example["label"]
         rng = np.random.default_rng((self.seed, AUGMENT, position))
+        if getattr(self.augment, "scaled", False):
+            with undecoded(self.data, index) as (image, found):
+                require_label(self.data, index, found)
+                return self.augment(image, rng, self.preprocess), found
+        example = self.data[index]
+        require_label(self.data, index, example["label"])
         return self.augment(example["input"], rng, self.preprocess), example["label"]
 
 
@@ -199,6 +224,15 @@ def check_sizes(data: Dataset, batch_size: int, shard: tuple[int, int]) -> None:
         raise UsageError(f"`batch_size` must be a positive multiple of {count}, got {batch_size}")
     if not len(data):
         raise UsageError(f"split {data.split!r} of {data.name!r} holds no images")
+
+
+def check_views(views: int, batch_size: int, position: int) -> None:
+    """Raises a UsageError unless batches hold all views of their examples."""
+    for name, value in {"batch_size": batch_size, "position": position}.items():
+        if value % views:
+            raise UsageError(
+                f"`{name}` must be a multiple of {views}, the views of each example, got {value}"
+            )
 
 
 def read(batches: TrainBatches | EvalBatches, threads: int) -> Generator[Batch, None, None]:

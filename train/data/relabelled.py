@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from train.data.dataset import Dataset, Example, View, label, task_name
+from train.data.dataset import Dataset, Example, File, View, encoded, label, task_name
 from zoo.errors import UsageError
 
 
@@ -28,6 +28,10 @@ class Relabelled(View):
     def label(self, index: int) -> Any:
         """Returns the label of one example without decoding its image."""
         return self.changed(label(self.data, index))
+
+    def encoded(self, index: int) -> File | None:
+        """The file of one example's picture, if it lies in one."""
+        return encoded(self.data, index)
 
 
 @dataclasses.dataclass(frozen=True)

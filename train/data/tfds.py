@@ -46,6 +46,10 @@ class TfdsSplit(Source):
     def label(self, index: int) -> int:
         return int(self._records[index][self._keys.label])
 
+    def encoded(self, index: int) -> io.BytesIO:
+        """The file of one example's picture."""
+        return io.BytesIO(self._records[index][self._keys.image])
+
     def read(self, index: int) -> Example:
         record = self._records[index]
         image = self._decoded(record[self._keys.image], index)

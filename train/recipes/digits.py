@@ -12,7 +12,7 @@ RESNET8 = Config(
     epochs=40.0,
     batch_size=64,
     optimization=OptimizerConfig(learning_rate=4e-3, weight_decay=0.05, label_smoothing=0.1),
-    augment=Augment(rotate=12.0, translate=0.08, scale=0.12, shear=8.0),
+    augment=Augment(rotate=12.0, translate=0.08, scale=0.12, shear=8.0).calls,
 )
 RESNET20 = dataclasses.replace(RESNET8, model="resnet20")
 INCEPTION_NANO = dataclasses.replace(RESNET8, model="inception_nano")
@@ -35,7 +35,7 @@ LSSL_NANO = dataclasses.replace(
 )
 # Twenty thousand rendered digits, already turned, bent and thickened by their data set.
 RENDERED = dataclasses.replace(
-    RESNET8, dataset="zoo_rendered_digits", epochs=8.0, batch_size=128, augment=Augment()
+    RESNET8, dataset="zoo_rendered_digits", epochs=8.0, batch_size=128, augment=()
 )
 
 # Any published weights on any data set: small steps, not many.

@@ -1,10 +1,10 @@
 """JPEG scaled decoding: a large photograph is decoded at 1/2, 1/4 or 1/8 of its size.
 
 A JPEG's blocks of 8×8 pixels can be decoded at fewer, which saves most of the time where the
-network sees a small picture. It is done as far as the region that is seen keeps twice as many pixels
-along each side as the network reads, as in Pillow's own thumbnails. What comes out is that of
-decoding at full size but for the filter that makes it smaller: a level or two of 255 apart on
-photographs.
+network sees a small picture. It is done as far as two pixels along each side of the region that is
+seen remain for one that the network reads, as in Pillow's own thumbnails. What comes out is that of
+decoding at full size but for the filter that makes it smaller: of photographs, less than a level of
+255 apart on average at the usual sizes.
 """
 
 import math

@@ -45,7 +45,7 @@ def parts(page: str) -> Iterator[Part]:
         elif found["console"] is not None:
             yield from _commands(found["console"])
         else:
-            yield Part(HERE, "\n".join(_cells(found["table"])), None)
+            yield from (Part(HERE, code, None) for code in _cells(found["table"]))
 
 
 def _commands(console: str) -> Iterator[Part]:
@@ -69,6 +69,8 @@ def run(part: Part, namespace: dict[str, Any]) -> str:
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         if part.kind == "console":
             _shell(part.code)
+        elif part.code.startswith("zoo "):
+            _command(part.code)
         else:
             _execute(part.code, namespace, show=part.kind == "python")
     text = said.getvalue().replace(f"{Path.cwd()}/", "")
@@ -84,6 +86,13 @@ def _execute(code: str, namespace: dict[str, Any], *, show: bool) -> None:
         value = eval(compile(ast.Expression(last.value), "<page>", "eval"), namespace)
         if show and value is not None:
             sys.stdout.write(f"{value!r}\n")
+
+
+def _command(line: str) -> None:
+    from jax_functional_zoo.__main__ import main
+
+    if status := main(shlex.split(line)[1:]):
+        raise RuntimeError(f"{line!r} ended with status {status}")
 
 
 def _shell(command: str) -> None:

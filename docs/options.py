@@ -23,6 +23,7 @@ GROUPS = {
     "Short for some augmentations": Augment,
 }
 MAKERS = ("Config", "OptimizerConfig", "Augment", "replace", "config", "planned")  # of settings
+FIELDS = {field.name for group in GROUPS.values() for field in dataclasses.fields(group)}
 SHOWN = 2  # tests that a row links
 
 
@@ -83,7 +84,7 @@ def sentences(group: type) -> dict[str, str]:
 
 
 def tested_by() -> dict[str, list[Path]]:
-    """Test files by the field that they use: in a call that makes settings, or as an option."""
+    """Test files by the field that they use: in a call or dict of settings, or as an option."""
     found = defaultdict(list)
     for path in sorted(TESTS.rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -97,6 +98,8 @@ def _fields_in(node: ast.AST) -> Iterator[str]:
         made = getattr(node.func, "attr", getattr(node.func, "id", ""))
         if made.removeprefix("_") in MAKERS:
             yield from (keyword.arg for keyword in node.keywords if keyword.arg)
+    elif isinstance(node, ast.Dict) and {getattr(k, "value", None) for k in node.keys} <= FIELDS:
+        yield from (key.value for key in node.keys)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         for option in re.findall(r"(?<![\w-])--([a-z][a-z0-9-]*)", node.value):
             yield {"set": "overrides"}.get(option, option.replace("-", "_"))

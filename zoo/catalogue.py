@@ -48,6 +48,26 @@ _Series = partial(Row, reads="series")
 _LongSeries = partial(_Series, tolerance=1e-4)  # long sums in float32
 
 # fmt: off
+_EFFICIENTNETS = {
+    "efficientnet_b0": Row(efficientnet.efficientnet_b0, 5_288_548, 224, 0.3858, "1905.11946"),
+    "efficientnet_b1": Row(efficientnet.efficientnet_b1, 7_794_184, 240, 0.6868, "1905.11946"),
+    "efficientnet_b2": Row(efficientnet.efficientnet_b2, 9_109_994, 260, 0.9936, "1905.11946"),
+    "efficientnet_b3": Row(efficientnet.efficientnet_b3, 12_233_232, 300, 1.827, "1905.11946"),
+    "efficientnet_b4": Row(efficientnet.efficientnet_b4, 19_341_616, 380, 4.394, "1905.11946"),
+    "efficientnet_b5": Row(efficientnet.efficientnet_b5, 30_389_784, 456, 10.27, "1905.11946"),
+    "efficientnet_b6": Row(efficientnet.efficientnet_b6, 43_040_704, 528, 19.07, "1905.11946"),
+    "efficientnet_b7": Row(efficientnet.efficientnet_b7, 66_347_960, 600, 37.75, "1905.11946"),
+    "efficientnet_lite0": Row(
+        efficientnet.efficientnet_lite0, 4_652_008, 224, 0.3852, "1905.11946"),
+    "efficientnet_lite1": Row(
+        efficientnet.efficientnet_lite1, 5_416_680, 240, 0.6002, "1905.11946"),
+    "efficientnet_lite2": Row(
+        efficientnet.efficientnet_lite2, 6_092_072, 260, 0.8597, "1905.11946"),
+    "efficientnet_lite3": Row(efficientnet.efficientnet_lite3, 8_197_096, 280, 1.383, "1905.11946"),
+    "efficientnet_lite4": Row(
+        efficientnet.efficientnet_lite4, 13_006_568, 300, 2.553, "1905.11946"),
+}
+
 CATALOGUE: dict[str, Row] = {
     # He et al. 2015, table 1
     "resnet18": Row(resnet.resnet18, 11_689_512, 224, 1.82, "1512.03385"),
@@ -137,50 +157,10 @@ CATALOGUE: dict[str, Row] = {
     "pnasnet5large": Row(nasnet.pnasnet5large, 86_057_668, 331, 25.04, "1712.00559"),
     # NASNet's cells for small images
     "nasnet_nano": Row(nasnet.nasnet_nano, 137_734, 32, 0.0235, "1707.07012"),
-    # Tan & Le 2019, table 2, and the Lite forms; padded on both sides alike, or as TensorFlow does
-    "efficientnet_b0": Row(efficientnet.efficientnet_b0, 5_288_548, 224, 0.3858, "1905.11946"),
-    "efficientnet_b1": Row(efficientnet.efficientnet_b1, 7_794_184, 240, 0.6868, "1905.11946"),
-    "efficientnet_b2": Row(efficientnet.efficientnet_b2, 9_109_994, 260, 0.9936, "1905.11946"),
-    "efficientnet_b3": Row(efficientnet.efficientnet_b3, 12_233_232, 300, 1.827, "1905.11946"),
-    "efficientnet_b4": Row(efficientnet.efficientnet_b4, 19_341_616, 380, 4.394, "1905.11946"),
-    "efficientnet_b5": Row(efficientnet.efficientnet_b5, 30_389_784, 456, 10.27, "1905.11946"),
-    "efficientnet_b6": Row(efficientnet.efficientnet_b6, 43_040_704, 528, 19.07, "1905.11946"),
-    "efficientnet_b7": Row(efficientnet.efficientnet_b7, 66_347_960, 600, 37.75, "1905.11946"),
-    "efficientnet_lite0": Row(
-        efficientnet.efficientnet_lite0, 4_652_008, 224, 0.3852, "1905.11946"),
-    "efficientnet_lite1": Row(
-        efficientnet.efficientnet_lite1, 5_416_680, 240, 0.6002, "1905.11946"),
-    "efficientnet_lite2": Row(
-        efficientnet.efficientnet_lite2, 6_092_072, 260, 0.8597, "1905.11946"),
-    "efficientnet_lite3": Row(efficientnet.efficientnet_lite3, 8_197_096, 280, 1.383, "1905.11946"),
-    "efficientnet_lite4": Row(
-        efficientnet.efficientnet_lite4, 13_006_568, 300, 2.553, "1905.11946"),
-    "tf_efficientnet_b0": Row(
-        efficientnet.tf_efficientnet_b0, 5_288_548, 224, 0.3858, "1905.11946"),
-    "tf_efficientnet_b1": Row(
-        efficientnet.tf_efficientnet_b1, 7_794_184, 240, 0.6868, "1905.11946"),
-    "tf_efficientnet_b2": Row(
-        efficientnet.tf_efficientnet_b2, 9_109_994, 260, 0.9936, "1905.11946"),
-    "tf_efficientnet_b3": Row(
-        efficientnet.tf_efficientnet_b3, 12_233_232, 300, 1.827, "1905.11946"),
-    "tf_efficientnet_b4": Row(
-        efficientnet.tf_efficientnet_b4, 19_341_616, 380, 4.394, "1905.11946"),
-    "tf_efficientnet_b5": Row(
-        efficientnet.tf_efficientnet_b5, 30_389_784, 456, 10.27, "1905.11946"),
-    "tf_efficientnet_b6": Row(
-        efficientnet.tf_efficientnet_b6, 43_040_704, 528, 19.07, "1905.11946"),
-    "tf_efficientnet_b7": Row(
-        efficientnet.tf_efficientnet_b7, 66_347_960, 600, 37.75, "1905.11946"),
-    "tf_efficientnet_lite0": Row(
-        efficientnet.tf_efficientnet_lite0, 4_652_008, 224, 0.3852, "1905.11946"),
-    "tf_efficientnet_lite1": Row(
-        efficientnet.tf_efficientnet_lite1, 5_416_680, 240, 0.6002, "1905.11946"),
-    "tf_efficientnet_lite2": Row(
-        efficientnet.tf_efficientnet_lite2, 6_092_072, 260, 0.8597, "1905.11946"),
-    "tf_efficientnet_lite3": Row(
-        efficientnet.tf_efficientnet_lite3, 8_197_096, 280, 1.383, "1905.11946"),
-    "tf_efficientnet_lite4": Row(
-        efficientnet.tf_efficientnet_lite4, 13_006_568, 300, 2.553, "1905.11946"),
+    # Tan & Le 2019, table 2, and the Lite forms, padded on both sides alike or as TensorFlow does
+    **_EFFICIENTNETS,
+    **{f"tf_{name}": row._replace(build=getattr(efficientnet, f"tf_{name}"))
+       for name, row in _EFFICIENTNETS.items()},
     # Han et al. 2021, table 1
     "tnt_ti_patch16_224": Row(tnt.tnt_ti_patch16_224, 6_076_408, 224, 1.4, "2103.00112"),
     "tnt_s_patch16_224": Row(tnt.tnt_s_patch16_224, 23_768_584, 224, 5.25, "2103.00112"),

@@ -30,10 +30,12 @@ from jaxtyping import Array, Float, Int
 from zoo.errors import UsageError
 from zoo.layers.activation import gelu
 from zoo.layers.chunks import scan_chunks
+from zoo.layers.dense import UniformDense
 from zoo.layers.hopfield import Association, Hopfield, Memory
 from zoo.layers.hopfield_options import NO_NORMS, Maps
 from zoo.layers.initializers import LECUN_UNIFORM, ONES, ZEROS, Initializer
 from zoo.layers.norm import LayerNorm, standardize
+from zoo.layers.wide import wide
 
 EPSILON = 1e-12  # of all norms
 ASSOCIATIONS = 2**24  # of rows with the memory at a time, over all heads and blocks
@@ -213,11 +215,8 @@ class Hopular(nn.Module):
         )
         self.blocks = [block(name=f"block{i}") for i in range(self.depth)]
         self.output_drop = nn.Dropout(self.output_dropout)
-        wide = jnp.promote_types(self.dtype, jnp.float32)
-        self.output_norm = LayerNorm(EPSILON, wide)
-        self.output = nn.Dense(
-            sum(self.sizes), kernel_init=LECUN_UNIFORM, bias_init=ZEROS, dtype=wide
-        )
+        self.output_norm = LayerNorm(EPSILON, wide(self.dtype))
+        self.output = UniformDense(sum(self.sizes), dtype=wide(self.dtype))
 
     def __call__(
         self,

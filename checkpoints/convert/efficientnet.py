@@ -4,51 +4,62 @@ The port is https://github.com/lukemelas/EfficientNet-PyTorch, whose names the L
 package index have as well.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from checkpoints.convert.rules import CONV, DENSE, NORM, Rule, Table
+from checkpoints.convert.leaves import CONV, COUNTER, DENSE, LEAVES, NORM
+from checkpoints.convert.rules import Rule, Table
 
-FIRST = ("conv_dw", "bn1", "se.conv_reduce", "se.conv_expand", "conv_pw", "bn2")
+PARTS = ("expand", "expand_norm", "depthwise", "depthwise_norm", "attention/squeeze")
+PARTS += ("attention/excite", "project", "project_norm")
+
+# A block's parts in timm, also where nothing is expanded, and in the port.
+SQUEEZE = ("se.conv_reduce", "se.conv_expand")
+EXPANDING = ("conv_pw", "bn1", "conv_dw", "bn2", *SQUEEZE, "conv_pwl", "bn3")
+FIRST = ("conv_dw", "bn1", *SQUEEZE, "conv_pw", "bn2")
+PORT = ("_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_se_reduce", "_se_expand")
+PORT += ("_project_conv", "_bn2")
 MOST = 16  # blocks of the first stage whose order is known
 
 
-def _timm_block(stage: int, dw: str, dw_norm: str, project: str, project_norm: str) -> list[Rule]:
-    ours, theirs = f"stage{stage}_block{{b}}", f"blocks.{stage - 1}.{{b}}"
+def _block(ours: str, theirs: str, names: Sequence[str]) -> list[Rule]:
+    """The parts of a block; if there are fewer names, of one that does not expand."""
+    pairs = zip(PARTS[-len(names) :], names, strict=True)
     return [
-        Rule(f"{ours}/expand", f"{theirs}.conv_pw", CONV),
-        Rule(f"{ours}/expand_norm", f"{theirs}.bn1", NORM),
-        Rule(f"{ours}/depthwise", f"{theirs}.{dw}", CONV),
-        Rule(f"{ours}/depthwise_norm", f"{theirs}.{dw_norm}", NORM),
-        Rule(f"{ours}/attention/squeeze", f"{theirs}.se.conv_reduce", CONV),
-        Rule(f"{ours}/attention/excite", f"{theirs}.se.conv_expand", CONV),
-        Rule(f"{ours}/project", f"{theirs}.{project}", CONV),
-        Rule(f"{ours}/project_norm", f"{theirs}.{project_norm}", NORM),
+        Rule(f"{ours}/{part}", f"{theirs}.{name}", NORM if part.endswith("norm") else CONV)
+        for part, name in pairs
     ]
+
+
+def _around(stem: str, stem_norm: str, top: str, top_norm: str, head: str) -> list[Rule]:
+    """What is no block."""
+    return [
+        Rule("stem", stem, CONV),
+        Rule("stem_norm", stem_norm, NORM),
+        Rule("top", top, CONV),
+        Rule("top_norm", top_norm, NORM),
+        Rule("head", head, DENSE),
+    ]
+
+
+def _timm_stage(stage: int) -> list[Rule]:
+    names = FIRST if stage == 1 else EXPANDING
+    return _block(f"stage{stage}_block{{b}}", f"blocks.{stage - 1}.{{b}}", names)
 
 
 TIMM = Table(
     rules=(
-        Rule("stem", "conv_stem", CONV),
-        Rule("stem_norm", "bn1", NORM),
-        *_timm_block(1, "conv_dw", "bn1", "conv_pw", "bn2"),  # where nothing is expanded
-        *(
-            rule
-            for stage in range(2, 8)
-            for rule in _timm_block(stage, "conv_dw", "bn2", "conv_pwl", "bn3")
-        ),
-        Rule("top", "conv_head", CONV),
-        Rule("top_norm", "bn2", NORM),
-        Rule("head", "classifier", DENSE),
+        *_around("conv_stem", "bn1", "conv_head", "bn2", "classifier"),
+        *(rule for stage in range(1, 8) for rule in _timm_stage(stage)),
     ),
     order=(
         *("conv_stem", ".bn1"),
         *(f"blocks.0.{b}.{part}" for b in range(MOST) for part in FIRST),
         *("blocks", "conv_head", ".bn2", "classifier"),
         *("conv_pw", "bn1", "conv_dw", "bn2", "se", "conv_reduce", "conv_expand"),
-        *("conv_pwl", "bn3"),
-        *("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        *("conv_pwl", "bn3", *LEAVES),
     ),
-    counter="num_batches_tracked",
+    counter=COUNTER,
 )
 
 
@@ -59,34 +70,16 @@ def _port(model: Any) -> Table:
         for s, stage in enumerate(model.scaled(), start=1)
         for b in range(stage.repeats)
     ]
-    rules = [
-        Rule("stem", "_conv_stem", CONV),
-        Rule("stem_norm", "_bn0", NORM),
-        Rule("top", "_conv_head", CONV),
-        Rule("top_norm", "_bn1", NORM),
-        Rule("head", "_fc", DENSE),
-    ]
-    for n, ours in enumerate(blocks):
-        theirs = f"_blocks.{n}"
-        rules += [
-            Rule(f"{ours}/expand", f"{theirs}._expand_conv", CONV),
-            Rule(f"{ours}/expand_norm", f"{theirs}._bn0", NORM),
-            Rule(f"{ours}/depthwise", f"{theirs}._depthwise_conv", CONV),
-            Rule(f"{ours}/depthwise_norm", f"{theirs}._bn1", NORM),
-            Rule(f"{ours}/attention/squeeze", f"{theirs}._se_reduce", CONV),
-            Rule(f"{ours}/attention/excite", f"{theirs}._se_expand", CONV),
-            Rule(f"{ours}/project", f"{theirs}._project_conv", CONV),
-            Rule(f"{ours}/project_norm", f"{theirs}._bn2", NORM),
-        ]
     return Table(
-        rules=rules,
+        rules=(
+            *_around("_conv_stem", "_bn0", "_conv_head", "_bn1", "_fc"),
+            *(rule for n, ours in enumerate(blocks) for rule in _block(ours, f"_blocks.{n}", PORT)),
+        ),
         order=(
             *("_conv_stem", "._bn0", "_blocks", "_conv_head", "._bn1", "_fc"),
-            *("_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_se_reduce", "_se_expand"),
-            *("_project_conv", "_bn2"),
-            *("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+            *(*PORT, *LEAVES),
         ),
-        counter="num_batches_tracked",
+        counter=COUNTER,
     )
 
 

@@ -14,7 +14,8 @@ import flax.linen as nn
 import numpy as np
 
 from checkpoints.convert.hflayers import from_library
-from checkpoints.convert.rules import DENSE, NORM, Leaf, Rule, Shape, Table
+from checkpoints.convert.leaves import DENSE, NORM
+from checkpoints.convert.rules import Leaf, Rule, Shape, Table
 from zoo.errors import UsageError
 from zoo.layers.hopfield import Hopfield
 

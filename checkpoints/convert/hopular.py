@@ -6,7 +6,8 @@ training set and indices derived from the options as buffers, which are no weigh
 
 from collections.abc import Sequence
 
-from checkpoints.convert.rules import DENSE, NORM, Leaf, Rule, Stack, Table
+from checkpoints.convert.leaves import DENSE, NORM
+from checkpoints.convert.rules import Leaf, Rule, Stack, Table
 from zoo.hopular import Hopular
 
 EMBEDDING = (

@@ -3,7 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
-from checkpoints.convert.rules import CONV, DENSE, NORM, Leaf, Rule, Table
+from checkpoints.convert.leaves import (
+    CONV,
+    COUNTER,
+    DENSE,
+    KERAS_LEAVES,
+    KERAS_MAP,
+    KERAS_NORM,
+    LEAVES,
+    NORM,
+)
+from checkpoints.convert.rules import Rule, Table
 from zoo import inception
 from zoo.errors import UsageError
 from zoo.inception import Fork, Mixed, Pool, Residual, Stages, Unit, units_of
@@ -11,7 +21,6 @@ from zoo.inception import Fork, Mixed, Pool, Residual, Stages, Unit, units_of
 CONSTRUCTOR_OPTIONS = {
     "torchvision": {"aux_logits": False, "init_weights": False, "transform_input": False}
 }
-LEAVES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 STEPS = range(1, 6)  # more units than any branch has
 
 
@@ -67,7 +76,7 @@ V3_TORCH = Table(
         *(*(f"branch7x7x3_{i}" for i in STEPS), "branch_pool"),
         *("conv0", "conv1", "fc", "conv", "bn", *LEAVES),
     ),
-    counter="num_batches_tracked",
+    counter=COUNTER,
 )
 
 V4_BLOCKS = (
@@ -94,7 +103,7 @@ V4_TIMM = Table(
         *("branch2", "branch2_0", "branch2_1", "branch2_2", "branch2_3a", "branch2_3b"),
         *("branch3", "conv", "bn", "last_linear", *LEAVES),
     ),
-    counter="num_batches_tracked",
+    counter=COUNTER,
 )
 
 
@@ -119,7 +128,7 @@ RESNET_V2_TIMM = Table(
         *("conv2d_7b", "classif", "branch0", "branch1", "branch2", "branch3", "conv2d"),
         *("conv", "bn", *LEAVES),
     ),
-    counter="num_batches_tracked",
+    counter=COUNTER,
 )
 
 GOOGLENET_TORCH = Table(
@@ -143,21 +152,12 @@ GOOGLENET_TORCH = Table(
         *("inception5a", "inception5b", "aux1", "aux2", "fc"),
         *("branch1", "branch2", "branch3", "branch4", "conv", "fc1", "fc2", "bn", *LEAVES),
     ),
-    counter="num_batches_tracked",
-)
-
-# Keras gives (kh, kw, in, out) kernels, as we do, and numbers unnamed layers as they are made.
-KERAS_DENSE = (Leaf("params/kernel", "kernel"), Leaf("params/bias", "bias"))
-KERAS_NORM = (
-    Leaf("params/scale", "gamma"),
-    Leaf("params/bias", "beta"),
-    Leaf("batch_stats/mean", "moving_mean"),
-    Leaf("batch_stats/var", "moving_variance"),
+    counter=COUNTER,
 )
 
 
 def keras(stages: Stages) -> Table:
-    """The table of a Keras network, whose layers are numbered in order of construction.
+    """The table of a Keras network, whose unnamed layers are numbered as they are made.
 
     Its weights are listed by distance from the output, then by branch.
     """
@@ -173,17 +173,17 @@ def keras(stages: Stages) -> Table:
             conv, norm = f"conv2d{suffix}", f"batch_normalization{suffix}"
             number += 1
         ours = path if is_projection else f"{path}/conv"
-        rules.append(Rule(ours, conv, KERAS_DENSE))
+        rules.append(Rule(ours, conv, KERAS_MAP))
         places[conv] = place
         if norm is not None:
             layer, distance, branch = place
             rules.append(Rule(f"{path}/norm", norm, KERAS_NORM))
             places[norm] = (layer, distance + 1, branch)
     return Table(
-        rules=(*rules, Rule("head", "predictions", KERAS_DENSE)),
+        rules=(*rules, Rule("head", "predictions", KERAS_MAP)),
         order=(
             *(*sorted(places, key=places.__getitem__), "predictions"),
-            *("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"),
+            *KERAS_LEAVES,
         ),
         separator="/",
         numbered=("conv2d", "batch_normalization"),

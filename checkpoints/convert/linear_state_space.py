@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from checkpoints.convert.rules import DENSE, Leaf, Path, Rule, Shape, Table
+from checkpoints.convert.leaves import DENSE
+from checkpoints.convert.rules import Leaf, Path, Rule, Shape, Table
 from zoo.errors import UsageError
 
 # What is fixed and not trained lies in another collection of ours, under the same name.

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from checkpoints.convert import linear_state_space
-from checkpoints.convert.rules import DENSE, NORM, Path, Rule, Shape, Table
+from checkpoints.convert.leaves import DENSE, NORM
+from checkpoints.convert.rules import Path, Rule, Shape, Table
 from zoo.errors import UsageError
 
 

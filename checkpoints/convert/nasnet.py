@@ -2,12 +2,21 @@
 
 from collections.abc import Iterator
 
-from checkpoints.convert.rules import CONV, DENSE, NORM, Leaf, Rule, Table
+from checkpoints.convert.leaves import (
+    CONV,
+    COUNTER,
+    DENSE,
+    KERAS_LEAVES,
+    KERAS_MAP,
+    KERAS_NORM,
+    LEAVES,
+    NORM,
+)
+from checkpoints.convert.rules import Leaf, Rule, Table
 from zoo.errors import UsageError
 from zoo.nasnet import NASNet, Place, places
 from zoo.nasnet.genotype import NASNET_A, PNASNET_5, Genotype
 
-LEAVES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 EDGES = tuple(f"comb_iter_{b}_{side}" for b in range(5) for side in ("left", "right"))
 TIMM_CELL = (
     *("conv_prev_1x1", "conv_1x1", "path_1", "path_2", "final_path_bn", *EDGES),
@@ -34,7 +43,7 @@ def timm(model: NASNet) -> Table:
             Rule("head", "last_linear", DENSE),
         ),
         order=(stem, *names.values(), *TIMM_CELL, "last_linear", *LEAVES),
-        counter="num_batches_tracked",
+        counter=COUNTER,
     )
 
 
@@ -70,21 +79,9 @@ def _timm_cell(place: Place, theirs: str, progressive: bool) -> tuple[Rule, ...]
     )
 
 
-# Keras gives (kh, kw, in, out) kernels, as we do, and (kh, kw, channels, 1) depthwise ones; a
-# separable convolution is one layer.
-KERAS_CONV = (Leaf("params/kernel", "kernel"), Leaf("params/bias", "bias"))
-KERAS_NORM = (
-    Leaf("params/scale", "gamma"),
-    Leaf("params/bias", "beta"),
-    Leaf("batch_stats/mean", "moving_mean"),
-    Leaf("batch_stats/var", "moving_variance"),
-)
+# Keras gives (kh, kw, channels, 1) depthwise kernels; a separable convolution is one layer.
 KERAS_DEPTHWISE = (Leaf("params/kernel", "depthwise_kernel", (0, 1, 3, 2)),)
 KERAS_POINTWISE = (Leaf("params/kernel", "pointwise_kernel"),)
-KERAS_LEAVES = (
-    *("depthwise_kernel", "pointwise_kernel", "kernel", "bias"),
-    *("gamma", "beta", "moving_mean", "moving_variance"),
-)
 
 # Keras lists layers by their distance from the output, which interleaves the separable convolutions
 # of a cell: below, each half of them (1 or 2) and its norm in that order. An edge is our name, and
@@ -107,14 +104,18 @@ def keras(model: NASNet) -> Table:
     """The table of one network in Keras, which has NASNet-A only."""
     _require("keras", model, (NASNET_A,))
     rules = [
-        Rule("stem_conv", "stem_conv1", KERAS_CONV),
+        Rule("stem_conv", "stem_conv1", KERAS_MAP),
         Rule("stem_norm", "stem_bn1", KERAS_NORM),
     ]
     for number, place in enumerate(places(model), -model.stem_cells):
         rules += _keras_cell(place, number)
-    rules.append(Rule("head", "predictions", KERAS_CONV))
+    rules.append(Rule("head", "predictions", KERAS_MAP))
     layers = dict.fromkeys(rule.theirs for rule in rules)
-    return Table(rules=rules, order=(*layers, *KERAS_LEAVES), separator="/")
+    return Table(
+        rules=rules,
+        order=(*layers, "depthwise_kernel", "pointwise_kernel", *KERAS_LEAVES),
+        separator="/",
+    )
 
 
 def _keras_cell(place: Place, number: int) -> Iterator[Rule]:
@@ -144,10 +145,10 @@ def _keras_inputs(place: Place, block: str, kind: str, label: str) -> list[Rule]
     theirs, ours = f"{block}/adjust_block/{adjust}/adjust", f"{place.name}/previous"
     steps = {"path1": "conv_1", "path2": "conv_2"} if place.halves else {"conv": "conv_projection"}
     previous = [
-        Rule(f"{ours}/{step}", f"{theirs}_{name}_{label}", KERAS_CONV)
+        Rule(f"{ours}/{step}", f"{theirs}_{name}_{label}", KERAS_MAP)
         for step, name in steps.items()
     ]
-    current = Rule(f"{place.name}/current/conv", f"{block}/{kind}_conv_1_{label}", KERAS_CONV)
+    current = Rule(f"{place.name}/current/conv", f"{block}/{kind}_conv_1_{label}", KERAS_MAP)
     norms = [
         Rule(f"{ours}/norm", f"{theirs}_bn_{label}", KERAS_NORM),
         Rule(f"{place.name}/current/norm", f"{block}/{kind}_bn_1_{label}", KERAS_NORM),

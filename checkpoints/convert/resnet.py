@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from checkpoints.convert.rules import CONV, DENSE, NORM, Leaf, Rule, Table
+from checkpoints.convert.leaves import CONV, COUNTER, DENSE, LEAVES, NORM
+from checkpoints.convert.rules import Leaf, Rule, Table
 from zoo.resnet import AverageShortcut
 
 ECA = (Leaf("params/kernel", "weight", (2, 1, 0)),)
@@ -38,9 +39,9 @@ def torch(model: Any) -> Table:
             *("conv1", "bn1", "conv2", "bn2", "conv3", "bn3"),
             *("se", "conv", "fc1", "fc2", "downsample", "maxpool"),
             *("layer1", "layer2", "layer3", "layer4", "fc"),
-            *("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+            *LEAVES,
         ),
-        counter="num_batches_tracked",
+        counter=COUNTER,
     )
 
 

@@ -1,6 +1,7 @@
 """ResNetV2's names in timm, which counts stages from zero and keeps the head as a convolution."""
 
-from checkpoints.convert.rules import CONV, NORM, Leaf, Rule, Table
+from checkpoints.convert.leaves import CONV, COUNTER, LEAVES, NORM
+from checkpoints.convert.rules import Leaf, Rule, Table
 
 HEAD = (Leaf("params/kernel", "weight", (1, 0, None, None)), Leaf("params/bias", "bias"))
 
@@ -28,9 +29,9 @@ TIMM = Table(
         *("stages", "blocks", "downsample"),
         *("conv", "norm1", "conv1", "norm2", "conv2", "norm3", "conv3"),
         *("norm", "head", "fc"),
-        *("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        *LEAVES,
     ),
-    counter="num_batches_tracked",
+    counter=COUNTER,
 )
 
 TABLES = {"timm": TIMM}

@@ -100,17 +100,6 @@ class Table(NamedTuple):
     aliases: Callable[[Iterable[str]], Mapping[str, str]] = lambda names: {}
 
 
-# PyTorch keeps (out, in, kh, kw) and (out, in); we keep (kh, kw, in, out) and (in, out).
-CONV = (Leaf("params/kernel", "weight", (3, 2, 0, 1)), Leaf("params/bias", "bias"))
-DENSE = (Leaf("params/kernel", "weight", (1, 0)), Leaf("params/bias", "bias"))
-NORM = (
-    Leaf("params/scale", "weight"),
-    Leaf("params/bias", "bias"),
-    Leaf("batch_stats/mean", "running_mean"),
-    Leaf("batch_stats/var", "running_var"),
-)
-
-
 def source_name(table: Table, path: Path) -> tuple[str, Leaf]:
     """Where the source keeps our leaf `path`, and how."""
     collection, *modules, leaf_name = path

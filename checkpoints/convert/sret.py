@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable
 
-from checkpoints.convert.rules import CONV, DENSE, NORM, Leaf, Rule, Table
+from checkpoints.convert.leaves import CONV, COUNTER, DENSE, LEAVES, NORM
+from checkpoints.convert.rules import Leaf, Rule, Table
 
 BLOCK = "transformers.{s}.blocks.{i}"
 
@@ -63,9 +64,9 @@ SRET = Table(
         *("transformers", "blocks", "norm1", "attn", "qkv", "proj", "norm2", "mlp", "fc1", "fc2"),
         *("coefficient1", "coefficient2", "coefficient3", "coefficient4"),
         *("pools", "conv", "norm", "head"),
-        *("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+        *LEAVES,
     ),
-    counter="num_batches_tracked",
+    counter=COUNTER,
     aliases=shared_blocks,
 )
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from checkpoints.convert.rules import CONV, DENSE, NORM, Leaf, Path, Rule, Shape, Table
+from checkpoints.convert.leaves import CONV, DENSE, NORM
+from checkpoints.convert.rules import Leaf, Path, Rule, Shape, Table
 
 POOL = "token"  # what timm calls it that the head reads the class token
 

@@ -13,9 +13,9 @@ from jaxtyping import Array, Bool, Float
 from zoo.errors import UsageError
 from zoo.hopfield.layers import HopfieldPooling
 from zoo.layers.activation import relu
+from zoo.layers.dense import UniformDense
 from zoo.layers.head import linear_head
 from zoo.layers.hopfield import BoolMask, Hopfield
-from zoo.layers.initializers import LECUN_UNIFORM, ZEROS
 from zoo.layers.network import Network
 from zoo.layers.squares import squares
 
@@ -125,7 +125,7 @@ class HopfieldMIL(Network):
         masks = [mask for mask in (padding, padding_mask) if mask is not None]
         padding = functools.reduce(jnp.logical_or, masks) if masks else None
         x = x.astype(self.dtype)
-        dense = partial(nn.Dense, kernel_init=LECUN_UNIFORM, bias_init=ZEROS, dtype=self.dtype)
+        dense = partial(UniformDense, dtype=self.dtype)
         for i, width in enumerate(self.widths):
             x = nn.relu(dense(width, name=f"embed{i}")(x))
         association = self.association_cls(

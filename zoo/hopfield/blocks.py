@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from zoo.layers.activation import relu
+from zoo.layers.dense import UniformDense
 from zoo.layers.hopfield import Association, BoolMask, Hopfield
-from zoo.layers.initializers import LECUN_UNIFORM, ZEROS
 from zoo.layers.norm import LayerNorm
 
 
@@ -109,7 +109,7 @@ def _add_and_norm(
 def _feed_forward(
     block: HopfieldEncoderLayer | HopfieldDecoderLayer, x: Array, *, train: bool
 ) -> Array:
-    dense = partial(nn.Dense, kernel_init=LECUN_UNIFORM, bias_init=ZEROS, dtype=block.dtype)
+    dense = partial(UniformDense, dtype=block.dtype)
     y = block.activation(dense(block.feedforward, name="linear_residual")(x))
     y = nn.Dropout(block.dropout, deterministic=not train)(y)
     return dense(x.shape[-1], name="linear_output")(y)

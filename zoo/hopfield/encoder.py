@@ -11,9 +11,10 @@ from jaxtyping import Array, Float
 from zoo.errors import UsageError
 from zoo.hopfield.blocks import HopfieldEncoderLayer
 from zoo.hopfield.layers import HopfieldPooling
+from zoo.layers.dense import UniformDense
 from zoo.layers.head import linear_head
 from zoo.layers.hopfield import Hopfield
-from zoo.layers.initializers import LECUN_UNIFORM, NORMAL_002, ZEROS
+from zoo.layers.initializers import NORMAL_002
 from zoo.layers.network import Network
 
 
@@ -49,8 +50,7 @@ class HopfieldEncoder(Network):
 
     def __call__(self, inputs: Float[Array, "b ..."], *, train: bool) -> Float[Array, "b out"]:
         """Maps sequences (b, t, c), or images, to logits, or to pooled features."""
-        pooled = self.features(inputs, train=train)["pooled"]
-        return self.head(pooled)
+        return self.head(self.features(inputs, train=train)["pooled"])
 
     @nn.compact
     def features(self, inputs: Float[Array, "b ..."], *, train: bool) -> dict[str, Array]:
@@ -63,7 +63,7 @@ class HopfieldEncoder(Network):
             )
         shape = (self.length, self.width)
         positions = self.param("positions", NORMAL_002, shape, jnp.float32)
-        dense = partial(nn.Dense, kernel_init=LECUN_UNIFORM, bias_init=ZEROS, dtype=self.dtype)
+        dense = partial(UniformDense, dtype=self.dtype)
         x = dense(self.width, name="embed")(x) + positions[None].astype(self.dtype)
         association = partial(Hopfield, self.width, heads=self.heads, dtype=self.dtype, parent=None)
         block = partial(

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from zoo.hopfield.layers import HopfieldLayer
+from zoo.layers.dense import UniformDense
 from zoo.layers.head import linear_head
 from zoo.layers.hopfield import Hopfield
-from zoo.layers.initializers import LECUN_UNIFORM, ZEROS
 from zoo.layers.network import Network
 
 
@@ -45,14 +45,13 @@ class HopfieldLookup(Network):
 
     def __call__(self, inputs: Float[Array, "b ..."], *, train: bool) -> Float[Array, "b out"]:
         """Maps vectors (or anything, flattened) to logits, or to what they recall."""
-        pooled = self.features(inputs, train=train)["pooled"]
-        return self.head(pooled)
+        return self.head(self.features(inputs, train=train)["pooled"])
 
     @nn.compact
     def features(self, inputs: Float[Array, "b ..."], *, train: bool) -> dict[str, Array]:
         """The "embedded" input, (b, d), and "pooled", what it recalls, (b, d)."""
         x = jax.lax.collapse(inputs, 1).astype(self.dtype)
-        dense = partial(nn.Dense, kernel_init=LECUN_UNIFORM, bias_init=ZEROS, dtype=self.dtype)
+        dense = partial(UniformDense, dtype=self.dtype)
         for i, width in enumerate(self.widths):
             x = nn.selu(dense(width, name=f"embed{i}")(x))
         association = Hopfield(

@@ -12,12 +12,13 @@ from zoo.errors import UsageError
 from zoo.inception.blocks import ConvUnit, MixedBlock, ResidualBlock, pool_over
 from zoo.inception.specification import Mixed, Pool, Stages, Unit
 from zoo.layers.conv import Conv
+from zoo.layers.dense import UniformDense
 from zoo.layers.factory import Factory, Layers, ModuleFactory
 from zoo.layers.head import linear_head
-from zoo.layers.initializers import LECUN_UNIFORM, ZEROS
 from zoo.layers.network import Network
 from zoo.layers.norm import BatchNorm
 from zoo.layers.size import require_size
+from zoo.layers.wide import wide
 
 
 class Inception(Network):
@@ -117,10 +118,9 @@ class Inception(Network):
         return pyramid | {"pooled": x.mean(axis=(1, 2))}
 
     def _layers(self, train: bool) -> Layers:
-        wide = jnp.promote_types(self.dtype, jnp.float32)
         return Layers(
             conv=partial(Conv, dtype=self.dtype),
-            dense=partial(nn.Dense, kernel_init=LECUN_UNIFORM, bias_init=ZEROS, dtype=wide),
+            dense=partial(UniformDense, dtype=wide(self.dtype)),
             norm=partial(self.norm, train=train, dtype=self.dtype),
             pool=partial(pool_over, count_padding=self.count_padding),
         )

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from zoo.errors import UsageError
+from zoo.layers.wide import wide
 
 
 def energy(
@@ -217,7 +218,7 @@ class Reading(NamedTuple):
 def begin(q: Float[Array, "b t h d"], width: int, zero_association: bool) -> Reading:
     """A reading that has seen nothing yet, or a pattern of zeros that reads out zeros."""
     batch, states, heads, _ = q.shape
-    dtype = jnp.promote_types(q.dtype, jnp.float32)
+    dtype = wide(q.dtype)
     top = jnp.full((batch, heads, states), 0 if zero_association else -jnp.inf, dtype)
     total = jnp.full((batch, heads, states), 1 if zero_association else 0, dtype)
     return Reading(top, total, jnp.zeros((batch, heads, states, width), dtype))
@@ -254,7 +255,7 @@ def end(reading: Reading) -> Float[Array, "b t h e"]:
 
 
 def _scores(q: Array, k: Array, beta: Array, mask: Mask) -> Float[Array, "b h t s"]:
-    dtype = jnp.promote_types(q.dtype, jnp.float32)
+    dtype = wide(q.dtype)
     scores = jnp.einsum("bthd,bshd->bhts", q, k, preferred_element_type=dtype)
     scores = scores * beta[None, :, None, None].astype(dtype)
     return scores if mask.bias is None else scores + mask.bias.astype(dtype)

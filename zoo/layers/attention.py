@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from zoo.layers.wide import wide
+
 
 def attend(
     q: Float[Array, "b n d"], k: Float[Array, "b n d"], v: Float[Array, "b n d"], heads: int
@@ -19,7 +21,7 @@ def attend(
     b, n, d = q.shape
     q, k, v = (x.reshape(b, n, heads, d // heads).swapaxes(1, 2) for x in (q, k, v))
     scores = (q * (d // heads) ** -0.5) @ k.swapaxes(2, 3)
-    scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+    scores = scores.astype(wide(scores.dtype))
     weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True)))
     mixture = (weights.astype(v.dtype) @ v) / weights.sum(axis=-1, keepdims=True)
     return mixture.astype(v.dtype).swapaxes(1, 2).reshape(b, n, d)

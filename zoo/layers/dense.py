@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 from jaxtyping import Array, Float
 
-from zoo.layers.initializers import ZEROS
+from zoo.layers.initializers import LECUN_UNIFORM, ZEROS
 
 
 def linear(x: Float[Array, "*batch c"], kernel: Float[Array, "c d"]) -> Float[Array, "*batch d"]:
@@ -26,3 +26,6 @@ def _dot_general(x: Array, kernel: Array, dimensions: Any, precision: None = Non
 
 
 Dense = partial(nn.Dense, bias_init=ZEROS, dot_general=_dot_general)
+
+# Flax's layer as it is, with the first kernels of PyTorch's.
+UniformDense = partial(nn.Dense, kernel_init=LECUN_UNIFORM, bias_init=ZEROS)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from zoo.layers.bilinear import Bilinear
+from zoo.layers.wide import wide
 
 
 def causal_convolution(
@@ -54,7 +55,7 @@ def _to_kernel(g: Array, u: Array, like: Any) -> Float[Array, "h m l"]:
 
 
 def _transform(x: Array, size: int) -> Array:
-    return jnp.fft.rfft(x.astype(jnp.promote_types(x.dtype, jnp.float32)), size)
+    return jnp.fft.rfft(x.astype(wide(x.dtype)), size)
 
 
 def _inverse(spectrum: Array, size: int, like: Any) -> Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from zoo.layers.initializers import ONES, ZEROS, Initializer
+from zoo.layers.wide import wide
 
 
 class GroupNorm(nn.Module):
@@ -34,7 +35,7 @@ class GroupNorm(nn.Module):
         channels = x.shape[-1]
         scale = self.param("scale", self.scale_init, (channels,), jnp.float32)
         bias = self.param("bias", ZEROS, (channels,), jnp.float32)
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        x = x.astype(wide(x.dtype))
         pixels = jax.lax.collapse(x, 1, -1)
         y = pixels.reshape(*pixels.shape[:2], self.groups, channels // self.groups)
         y = y - y.mean(axis=(1, 3), keepdims=True)

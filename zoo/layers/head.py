@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
-import jax.numpy as jnp
 from jaxtyping import Array
 
-from zoo.layers.initializers import LECUN_UNIFORM, ZEROS, Initializer
+from zoo.layers.dense import UniformDense
+from zoo.layers.initializers import LECUN_UNIFORM, Initializer
+from zoo.layers.wide import wide
 
 
 def linear_head(
@@ -26,8 +26,7 @@ def linear_head(
     """
     if num_classes is None:
         return _identity
-    wide = jnp.promote_types(dtype, jnp.float32)
-    return nn.Dense(num_classes, kernel_init=kernel_init, bias_init=ZEROS, dtype=wide, name=name)
+    return UniformDense(num_classes, kernel_init=kernel_init, dtype=wide(dtype), name=name)
 
 
 def _identity(pooled: Array) -> Array:

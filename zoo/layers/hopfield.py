@@ -39,6 +39,7 @@ from zoo.layers.hopfield_options import (
 )
 from zoo.layers.initializers import ZEROS
 from zoo.layers.norm import LayerNorm, standardize
+from zoo.layers.wide import wide
 
 BoolMask = Bool[Array, "..."]
 Association = Float[Array, "..."] | Bool[Array, "..."]
@@ -272,7 +273,7 @@ class Hopfield(nn.Module):
         if beta is None:
             beta = 1.0 if learns_nothing(self.norms, self.maps) else q.shape[-1] ** -0.5
         beta = per_head("beta", beta, self.heads)
-        return jnp.asarray(beta, jnp.promote_types(q.dtype, jnp.float32))
+        return jnp.asarray(beta, wide(q.dtype))
 
     def _prepare(
         self,

@@ -28,6 +28,7 @@ from zoo.layers.discretization import generalized_bilinear
 from zoo.layers.fft_convolution import causal_convolution
 from zoo.layers.initializers import LECUN_UNIFORM, NORMAL, ZEROS, Initializer, constant
 from zoo.layers.transition import Transition, legs
+from zoo.layers.wide import wide
 
 AT_ONCE = 1 << 21  # numbers in the matrices A of the features whose kernels are made together
 
@@ -237,7 +238,7 @@ class LinearStateSpace(nn.Module):
         return self.output(y) if self.use_output else y
 
     def _precision(self) -> Any:
-        return jnp.promote_types(self.dtype, jnp.float32)
+        return wide(self.dtype)
 
     def _exact(self, x: Array) -> Array:
         return x.astype(self._precision())

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from zoo.errors import UsageError
 from zoo.layers.initializers import ONES, ZEROS, Initializer
+from zoo.layers.wide import wide
 
 
 class Spread(NamedTuple):
@@ -189,7 +190,7 @@ class LayerNorm(nn.Module):
         size = (x.shape[-1],)
         scale = self.param("scale", ONES, size, jnp.float32)
         bias = self.param("bias", ZEROS, size, jnp.float32)
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        x = x.astype(wide(x.dtype))
         x = x - x.mean(axis=-1, keepdims=True)
         factor = jax.lax.rsqrt(jnp.square(x).mean(axis=-1, keepdims=True) + self.epsilon)
         row = (1,) * (x.ndim - 1) + size
@@ -202,10 +203,10 @@ def standardize(x: Float[Array, "*b c"], epsilon: float) -> Float[Array, "*b c"]
     The variance is that of deviations, in a second pass: where `epsilon` is small, rounding in
     E[x²] - E[x]² would be blown up wherever a row is nearly constant.
     """
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    wide = wide - wide.mean(axis=-1, keepdims=True)
-    variance = jnp.square(wide).mean(axis=-1, keepdims=True)
-    return (wide * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
+    y = x.astype(wide(x.dtype))
+    y = y - y.mean(axis=-1, keepdims=True)
+    variance = jnp.square(y).mean(axis=-1, keepdims=True)
+    return (y * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
 
 
 def _split(x: Array, groups: int) -> Array:
@@ -225,7 +226,7 @@ def _mean_over_devices(x: Array, axis_name: str | None, spread: int) -> Array:
 
 def _centred(x: Array, about: Array) -> Float[Array, "groups b h w c"]:
     """The batch's slices relative to a number for each and each channel, at least in float32."""
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    x = x.astype(wide(x.dtype))
     return _split(x, about.shape[0]) - about[:, None, None, None]
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from zoo.layers.bilinear import Bilinear
+from zoo.layers.wide import wide
 
 NHWC = ("NHWC", "HWIO", "NHWC")  # orders of the axes of maps, kernels and results
 Pads = tuple[tuple[int, int], tuple[int, int]]  # pixels above and below, left and right
@@ -136,7 +137,7 @@ def _convolved_to_kernel(
 
 def _shift_and_add(x: Array, kernel: Array, stride: int, pads: Pads) -> Array:
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    weights = kernel.astype(_wide(x)).reshape(-1, 1, 1, 1, x.shape[-1])
+    weights = kernel.astype(wide(x.dtype)).reshape(-1, 1, 1, 1, x.shape[-1])
     pixels = shifts(x, (kernel.shape[0], kernel.shape[1]), stride)
     return reduce(jnp.add, map(jnp.multiply, pixels, weights)).astype(x.dtype)
 
@@ -167,7 +168,7 @@ def _shifted_to_kernel(
     def weight(place: Array) -> Array:
         start = (0, place // width, place % width, 0)
         pixels = jax.lax.dynamic_slice(x, start, size)[:, ::stride, ::stride]
-        return jnp.sum(pixels * cotangent, axis=(0, 1, 2), dtype=_wide(x))
+        return jnp.sum(pixels * cotangent, axis=(0, 1, 2), dtype=wide(x.dtype))
 
     weights = jax.lax.map(weight, jnp.arange(height * width))
     return weights.reshape(like.shape).astype(like.dtype)
@@ -176,11 +177,6 @@ def _shifted_to_kernel(
 def _reach(y: Array, stride: int) -> tuple[int, int]:
     """Rows and columns from the first to the last window's beginning."""
     return (y.shape[1] - 1) * stride + 1, (y.shape[2] - 1) * stride + 1
-
-
-def _wide(x: Array) -> jnp.dtype:
-    """In which sums are taken."""
-    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _by_platform(shifted: Any, convolved: Any) -> Any:

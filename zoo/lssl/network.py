@@ -19,6 +19,7 @@ from zoo.layers.linear_state_space import LinearStateSpace, System
 from zoo.layers.network import Network
 from zoo.layers.norm import LayerNorm
 from zoo.layers.transition import Transition, legs
+from zoo.layers.wide import wide
 from zoo.lssl.block import Block
 from zoo.lssl.pools import POOLS, POOLS_TO_LENGTH, Lengths
 
@@ -171,8 +172,9 @@ class LSSL(Network):
     def begin(self, batch: int) -> Stream:
         """Before the first step."""
         states = tuple(block.initial_state(batch) for block in self.blocks)
-        wide = jnp.promote_types(self.dtype, jnp.float32)
-        return Stream(states, jnp.zeros((batch, self.width), wide), jnp.zeros((), jnp.int32))
+        return Stream(
+            states, jnp.zeros((batch, self.width), wide(self.dtype)), jnp.zeros((), jnp.int32)
+        )
 
     def step(
         self, systems: tuple[System, ...], stream: Stream, u: Float[Array, "b c"]

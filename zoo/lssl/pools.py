@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from zoo.layers.wide import wide
+
 Lengths = Int[Array, " n"] | Int[np.ndarray, " n"]
 
 POOLS: dict[str, Callable[[Array], Array]] = {  # of sequences (b, l, h)
@@ -26,5 +28,4 @@ POOLS_TO_LENGTH: dict[str, Callable[[Array, Array], Array]] = {  # of as many st
 def _total(x: Float[Array, "b l h"], lengths: Lengths) -> Float[Array, "b h"]:
     """Sums over as many steps of each sequence, in at least float32."""
     there = jnp.arange(x.shape[1])[None] < lengths[:, None]
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    return jnp.where(there[..., None], x, 0).sum(axis=1, dtype=wide)
+    return jnp.where(there[..., None], x, 0).sum(axis=1, dtype=wide(x.dtype))

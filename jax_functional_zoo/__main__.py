@@ -20,6 +20,7 @@ COMMANDS = {
     "probe": "fit a linear classifier to features of weights",
     "evaluate": "accuracy and loss of weights on a data set",
     "predict": "classes of images, with probabilities",
+    "robust": "accuracy under attack, and how much of it is certain",
     "explain": "where in photographs a network finds its answer",
     "convert": "weights to and from the names of other libraries",
     "verify": "outputs of weights beside what they have to be",

@@ -18,8 +18,10 @@ from train.data import Dataset
 from train.methods.adversarial import adversarial
 from train.methods.auxiliary import auxiliary, scheduled_drop_path
 from train.methods.distillation import distillation
+from train.methods.entropy import entropy_penalty
 from train.methods.imbalance import focal
 from train.methods.mixing import cutmix, mixup
+from train.methods.noise import gaussian_noise
 from train.methods.rotation import Turned, Unturned, turned
 from train.methods.sharpness import sharpness_aware
 from train.methods.teacher import mean_teacher
@@ -94,6 +96,16 @@ def _adversarial(
     )
 
 
+def _noise(inner: Objective, setting: Setting, *, sigma: float) -> Objective:
+    """The spread is a share of the range of pixels, or in units of the numbers of a series."""
+    return on(gaussian_noise(sigma / np.asarray(setting.preprocess.std, np.float32)), inner)
+
+
+def _entropy(inner: Objective, setting: Setting, **options: Any) -> Objective:
+    del inner
+    return entropy_penalty(setting.task, **options)
+
+
 def _focal(inner: Objective, setting: Setting, **options: Any) -> Objective:
     del inner
     return supervised(setting.task, loss=focal(setting.task.loss, **options))
@@ -113,6 +125,8 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "mixup": _on_mixed(mixup),
     "cutmix": _on_mixed(cutmix),
     "adversarial": _adversarial,
+    "noise": _noise,
+    "entropy": _entropy,
     "rotation": _rotation,
 }
 # Of methods that bring labels of their own: what is trained on, and what is evaluated on.

@@ -51,9 +51,8 @@ def pgd(
     Raises:
         UsageError: `steps` is less than one.
     """
-    if steps < 1:
-        raise UsageError(f"`steps` must be at least 1, got {steps}")
-    eps, step, low, high = (_like(bound, inputs) for bound in (eps, step, low, high))
+    require_steps(steps)
+    eps, step, low, high = (like(bound, inputs) for bound in (eps, step, low, high))
     least, most = jnp.maximum(inputs - eps, low), jnp.minimum(inputs + eps, high)
     gradient = jax.grad(lambda x: loss(x).sum())
 
@@ -67,7 +66,17 @@ def pgd(
     return jax.lax.scan(ascend, start, None, length=steps)[0]
 
 
-def _like(bound: Bound, inputs: Array) -> Array:
+def require_steps(steps: int) -> None:
+    """Refuses an attack of no steps.
+
+    Raises:
+        UsageError: `steps` is less than one.
+    """
+    if steps < 1:
+        raise UsageError(f"`steps` must be at least 1, got {steps}")
+
+
+def like(bound: Bound, inputs: Array) -> Array:
     """A bound with the axes that it lacks, as ones before its own."""
     values = jnp.asarray(bound, inputs.dtype)
     return values.reshape((1,) * (inputs.ndim - values.ndim) + values.shape)

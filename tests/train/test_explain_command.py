@@ -8,7 +8,7 @@ from PIL import Image
 
 import checkpoints
 import train
-from checkpoints.preprocess import SequencePreprocess
+from checkpoints.preprocess import SequencePreprocess, open_image
 from jax_functional_zoo.__main__ import main
 from train.honest import explanations, maps
 from zoo.errors import UsageError
@@ -44,7 +44,8 @@ def test_a_folder_becomes_a_picture_and_figures(digits, tmp_path, capsys):
     assert all(0 <= e["deletion"] <= 1 and 0 <= e["insertion"] <= 1 for e in found)
     passes = explanations.passes(methods.split(","), 8)
     assert f"2 pictures of 8 pixels, 3 methods: about {2 * passes:,} passes" in said.err
-    picture = np.asarray(Image.open(file).convert("RGB"))
+    with Image.open(file) as opened:
+        picture = np.asarray(opened.convert("RGB"))
     assert picture.shape[0] < picture.shape[1]
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
     assert not list(file.parent.glob(".*"))
@@ -67,7 +68,7 @@ def test_a_page_holds_the_picture_and_says_names_as_they_are(tmp_path):
 
 def test_every_method_makes_a_map_of_a_shipped_network(digits):
     loaded = checkpoints.load(WEIGHTS)
-    image = loaded.preprocess(Image.open(digits / "4.png"))
+    image = loaded.preprocess(open_image(digits / "4.png"))
     for name in ("guided", "lime"):
         found = explanations.explained(loaded, name, image, 4)
         assert found.map.shape == (8, 8)

@@ -1,21 +1,4 @@
-r"""Hopular: modern Hopfield networks for tables.
-
-Schäfl, Gruber, Bitto-Nemling & Hochreiter 2022, "Hopular: Modern Hopfield Networks for Tabular
-Data", https://arxiv.org/abs/2206.00664. The training set is a memory that every block looks up.
-Each of d attributes, targets included, is embedded with e channels; a block relates the row
-to all rows of the memory, then the attributes of the row to each other:
-
-.. math::
-    a = \mathrm{LN}_s(\xi), \quad a \leftarrow a + H_s(\mathrm{LN}_s(E(M)), a), \qquad
-    f = \mathrm{LN}_f(a), \quad \xi \leftarrow f + H_f(\mathrm{LN}_f(E(x)), f)
-
-(the shortcuts carry the *normalised* values, as in the authors' code; the paper writes
-\(\xi + H(\xi)\)). The output is a linear map to logits and values of all attributes.
-
-A row is the concatenation over attributes of [values, mask bit]: a numeric attribute has one
-standardised value, a categorical one a one-hot vector. A masked attribute is zeros and a mask bit
-of 1, a missing one is zeros and 0.
-"""
+"""The network: blocks over embedded rows, and the memory that they look up."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,129 +11,20 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from zoo.errors import UsageError
+from zoo.hopular.block import Block
+from zoo.hopular.embedding import EPSILON, Embedding, columns
 from zoo.layers.activation import gelu
 from zoo.layers.chunks import scan_chunks
 from zoo.layers.dense import UniformDense
-from zoo.layers.hopfield import Association, Hopfield, Memory
-from zoo.layers.hopfield_options import NO_NORMS, Maps
-from zoo.layers.initializers import LECUN_UNIFORM, ONES, ZEROS, Initializer
-from zoo.layers.norm import LayerNorm, standardize
+from zoo.layers.hopfield import Association, Memory
+from zoo.layers.norm import LayerNorm
 from zoo.layers.wide import wide
 
-EPSILON = 1e-12  # of all norms
 ASSOCIATIONS = 2**24  # of rows with the memory at a time, over all heads and blocks
 
 # True, or a number that is added to the scores, for each of n rows and m rows of the memory; or a
 # function that gives this for rows with these indices, so that it need not exist as a whole.
 RowMask = Association | Callable[[Int[Array, " n"]], Association]
-
-
-class Embedding(nn.Module):
-    """Rows as d attributes of e channels, each through maps and a norm of its own.
-
-    Attributes:
-        sizes: values of each attribute, without its mask bit.
-        discrete: indices of the categorical attributes.
-        width: e.
-        dropout: probability of dropping a channel in training.
-        dtype: dtype of the computation.
-    """
-
-    sizes: Sequence[int]
-    discrete: Sequence[int]
-    width: int
-    dropout: float
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, rows: Float[Array, "n columns"], *, train: bool) -> Float[Array, "n d e"]:
-        d, e = len(self.sizes), self.width
-        param = lambda name, init, *shape: self.param(name, init, shape, jnp.float32)  # noqa: E731
-        inside = Initializer("uniform", gain=e**-0.5)
-        # A numeric attribute has two inputs, its value and its mask bit.
-        kernel = param("kernel", Initializer("uniform", gain=2**-0.5), columns(self.sizes), e)
-        types = param("types", inside, 2, e)
-        positions = param("positions", inside, d, e)
-        x = self._per_attribute(rows.astype(self.dtype), kernel.astype(self.dtype))
-        x = x + self._row(param("bias", ZEROS, d, e) + positions)
-        x = x + self._row(types[np.isin(np.arange(d), self.discrete).astype(int)])
-        x = gelu(x)
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        x = standardize(x, EPSILON) * self._row(param("norm_scale", ONES, d, e))
-        x = x + self._row(param("norm_bias", ZEROS, d, e))
-        mixer = param("projection_kernel", inside, d, e, e).astype(self.dtype)
-        return jnp.einsum("nde,def->ndf", x, mixer) + self._row(
-            param("projection_bias", ZEROS, d, e)
-        )
-
-    def _per_attribute(self, rows: Array, kernel: Array) -> Float[Array, "n d e"]:
-        """Every attribute's columns times its rows of the kernel, as one product."""
-        d, owner = len(self.sizes), np.repeat(np.arange(len(self.sizes)), np.add(self.sizes, 1))
-        mine = jnp.asarray(owner[:, None] == np.arange(d)[None], kernel.dtype)
-        return jnp.einsum("nc,cde->nde", rows, kernel[:, None] * mine[:, :, None])
-
-    def _row(self, x: Array) -> Array:
-        return x[None].astype(self.dtype)
-
-
-class Block(nn.Module):
-    """A row looks up the rows of the memory, then its attributes each other.
-
-    Attributes:
-        attributes: d.
-        width: e.
-        heads: associations side by side, of both kinds.
-        sample_size, feature_size: depth of each head of the two kinds.
-        scale: factor of the usual inverse temperature of both kinds.
-        dropout: probability of dropping an association in training.
-        dtype: dtype of the computation.
-    """
-
-    attributes: int
-    width: int
-    heads: int
-    sample_size: int
-    feature_size: int
-    scale: float
-    dropout: float
-    dtype: Any = jnp.float32
-
-    def setup(self) -> None:
-        self.sample_norm = LayerNorm(EPSILON, self.dtype)
-        self.sample = self._association(self.attributes * self.width, self.sample_size)
-        self.feature_norm = LayerNorm(EPSILON, self.dtype)
-        self.feature = self._association(self.width, self.feature_size)
-
-    def remember(self, memory: Float[Array, "m d e"]) -> Memory:
-        """What the block looks up in the embedded memory."""
-        return self.sample.remember(self.sample_norm(jax.lax.collapse(memory, 1)[None]))
-
-    def __call__(
-        self,
-        x: Float[Array, "n d e"],
-        rows: Float[Array, "n d e"],
-        memory: Memory,
-        mask: Association | None,
-        *,
-        train: bool,
-    ) -> Float[Array, "n d e"]:
-        """The refined rows; `rows` are as embedded, `mask` is True where a lookup is forbidden."""
-        a = self.sample_norm(jax.lax.collapse(x, 1)[None])
-        a = a + self.sample.recall(a, memory, association_mask=mask, train=train)
-        f = self.feature_norm(a.reshape(x.shape))
-        return f + self.feature(self.feature_norm(rows), f, train=train)
-
-    def _association(self, size: int, hidden: int) -> Hopfield:
-        return Hopfield(
-            size,
-            hidden_size=hidden,
-            heads=self.heads,
-            beta=self.scale * hidden**-0.5,
-            norms=NO_NORMS,
-            maps=Maps(kernel_init=LECUN_UNIFORM),
-            dropout=self.dropout,
-            dtype=self.dtype,
-        )
 
 
 class Hopular(nn.Module):
@@ -312,8 +186,3 @@ class Hopular(nn.Module):
                 f"rows must have {columns(self.sizes)} columns, the values of each attribute and "
                 f"its mask bit, got {rows.shape}"
             )
-
-
-def columns(sizes: Sequence[int]) -> int:
-    """Length of an encoded row."""
-    return sum(sizes) + len(sizes)

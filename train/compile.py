@@ -133,6 +133,7 @@ def compile_step(
     parameters: Parameters | None = None,
     average: float | None = None,
     accumulate: int = 1,
+    batch_norm_groups: int = 1,
 ) -> Compiled:
     """Compiles a training step from shapes alone: no weights are made, nothing runs.
 
@@ -146,16 +147,18 @@ def compile_step(
         parameters: as in `train.make_train_step`.
         average: as in `train.create_state`.
         accumulate: as in `train.make_train_step`.
+        batch_norm_groups: as in `train.make_train_step`.
 
     Raises:
         UsageError: the batch cannot be split.
         TooLargeError: the step does not fit into a device's memory.
     """
     mesh = mesh or data_mesh()
-    check_divisible(shape[0], mesh.size * accumulate, "devices and `accumulate`")
+    check_divisible(shape[0], mesh.size)
     method: Any = {"objective": objective, "parameters": parameters}
+    options = {"accumulate": accumulate, "batch_norm_groups": batch_norm_groups}
     axis_name = None if how == "jit" else AXIS
-    step = make_train_step(model, optimizer, axis_name=axis_name, accumulate=accumulate, **method)
+    step = make_train_step(model, optimizer, axis_name=axis_name, **options, **method)
 
     def create() -> TrainState:
         key = jax.random.key(0)

@@ -61,7 +61,11 @@ class Plan(NamedTuple):
 
 
 def plan(
-    config: Config, *, objective: Objective | None = None, parameters: Parameters | None = None
+    config: Config,
+    *,
+    objective: Objective | None = None,
+    parameters: Parameters | None = None,
+    data: tuple[Dataset, Dataset] | None = None,
 ) -> Plan:
     """Data, network, schedule and method of a run; nothing is written and no thread is started.
 
@@ -69,6 +73,7 @@ def plan(
         config: the run.
         objective: as in `train.fit`.
         parameters: as in `train.fit`.
+        data: what is trained on and what it is evaluated on, in place of what the config names.
 
     Raises:
         UsageError: the config cannot be run as it stands.
@@ -87,8 +92,9 @@ def plan(
             config = dataclasses.replace(config, **{name: (methods.recorded(value),)})
     augmentation = _augmentation(config)
     check_divisible(config.batch_size, augmentation.views if augmentation else 1, "views")
-    training, own = _data(config)
-    _check_batch(config)
+    training, own = data or _data(config)
+    if data is None:
+        check_batch(config, config.batch_size, jax.device_count())
     network = load_network(config, training)
     if parameters is None:
         parameters = methods.parameters_of(config.parameters)
@@ -111,15 +117,21 @@ def plan(
     )
 
 
-def _check_batch(config: Config) -> None:
-    """Refuses a batch that devices, groups of batch norms and slices cannot share evenly."""
+def check_batch(config: Config, batch_size: int, devices: int) -> None:
+    """Refuses a batch that devices, groups of batch norms and slices cannot share evenly.
+
+    Args:
+        config: of groups and slices.
+        batch_size: examples of an update.
+        devices: how many.
+
+    Raises:
+        UsageError: one of them does not divide it; the nearest sizes that do are named.
+    """
     slices = config.accumulate
-    for count, name in (
-        (jax.device_count(), "devices"),
-        (config.batch_norm_groups, "`batch_norm_groups`"),
-    ):
+    for count, name in ((devices, "devices"), (config.batch_norm_groups, "`batch_norm_groups`")):
         together = name if slices == 1 else f"parts of {count} {name} and {slices} `accumulate`"
-        check_divisible(config.batch_size, count * slices, together)
+        check_divisible(batch_size, count * slices, together)
 
 
 def trained_count(planned: Plan) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """Compiling without running: for the devices that are here, and for TPUs that are not."""
 
+import dataclasses
 import json
 from functools import partial
 
@@ -66,18 +67,51 @@ def test_the_command_prints_what_a_device_needs(capsys):
     assert facts["roofline_seconds"] is None
     gradients = sum(x.size * 4 for x in jax.tree.leaves(shapes_of("resnet8")["params"]))
     assert facts["collective_bytes"] >= gradients
-    assert main([*arguments, "--ema"]) == 0
+    assert main([*arguments, "--ema", "0.99"]) == 0
     out = capsys.readouterr().out
     assert "MiB" in out
     assert "all-reduce" in out
 
 
+def test_the_command_takes_the_options_of_a_run(capsys, tmp_path):
+    """What is frozen has no moments; a moving average is as large as what is trained."""
+
+    def needed(*options):
+        given = ["--batch-size", "16", "--set", "stage_sizes=[1]", "width=8", *options]
+        assert main(["compile", *given, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    fresh = ["--model", "resnet8", "--image-size", "8", "--num-classes", "3"]
+    whole, average = needed(*fresh), needed(*fresh, "--ema", "0.99")
+    assert whole["batch"] == [16, 8, 8, 3]
+    trained = average["state_and_batch"] - whole["state_and_batch"]
+    frozen = needed(*fresh, "--freeze", "^stem", "--optimizer", "lion")
+    assert frozen["state_and_batch"] < whole["state_and_batch"] - 0.9 * trained  # one moment less
+    sliced = needed(*fresh, "--accumulate", "2", "--objective", "mixup")
+    assert sliced["temporary_bytes_per_image"] < whole["temporary_bytes_per_image"]
+    run = train.Config(model="resnet8", dataset="zoo_digits", batch_size=16, image_size=8)
+    (tmp_path / "config.json").write_text(json.dumps(dataclasses.asdict(run)))
+    again = needed("--config", str(tmp_path))
+    assert again["batch"] == [16, 8, 8, 3]
+    assert again["dtype"] == "float32"
+
+
+@pytest.mark.slow
+def test_weights_are_compiled_with_their_own_inputs(capsys):
+    options = ["--weights", "tnt_nano.digits", "--lora", "2", "--batch-size", "8", "--json"]
+    assert main(["compile", *options]) == 0
+    assert json.loads(capsys.readouterr().out)["batch"] == [8, 8, 8, 1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["resnet8", "--batch-size", "0"], "`--batch-size` must be positive, got 0"),
-        (["resnet8", "--image-size", "-1"], "`--image-size` must be positive, got -1"),
-        (["lssl_nano", "--image-size", "8"], "`--image-size` is for images"),
+        (["resnet8", "--batch-size", "0"], "`--batch-size` must be positive and finite, got 0"),
+        (["resnet8", "--image-size", "-1"], "`--image-size` must be positive and finite, got -1"),
+        (["hopfield_lookup_nano", "--image-size", "8"], "`--image-size` is for images"),
+        (["--topology", "v5e:2x2"], "`--model` or `--weights` is needed"),
+        (["resnet8", "--num-classes", "0"], "`--num-classes` must be positive, got 0"),
+        (["resnet8", "--freeze", "^stm"], "did you mean 'stem'"),
         (["resnet9"], "no architecture 'resnet9'"),
         (["resnet8", "--largest-batch"], "`--largest-batch` needs the memory of a TPU"),
         (["resnet8", "--topology", "v5e"], "`--topology` must be a kind of TPU and the shape"),

@@ -2,59 +2,55 @@
 
 import dataclasses
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import flax.linen as nn
-import jax.numpy as jnp
-import tyro
 from jax.sharding import Mesh
 
-import zoo
-from train.cli.arguments import parse
+from train.blank import blank
+from train.cli import runs
 from train.cli.output import emit_json
 from train.compile import Compiled, compile_step, largest_batch, tpu_mesh
-from train.config import OptimizerConfig, Parallel
-from train.network import fixed_size
-from train.optimizer import make_optimizer
+from train.config import Config
+from train.data import Dataset
 from train.parallel import data_mesh
+from train.plan import check_batch, plan
 from train.report import console, table
 from train.roofline import roofline_seconds
 from zoo.errors import UsageError
 
-STEPS = 1000  # of the schedule, which is a part of the step but takes no memory
+DEFAULT = Config(batch_size=256, dtype="bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
 class CompileArguments:
     """Compiles a training step and says what a device needs for it; nothing is trained.
 
-    For TPUs that are not here libtpu does it, on any machine (extra `tpu`):
+    The step is that of `zoo train` and `zoo finetune` with the same options; those of data, logs
+    and checkpoints change nothing. For TPUs that are not here libtpu does it, on any machine (extra
+    `tpu`):
 
         zoo compile resnet50 --topology v5e:4x4 --batch-size 4096
+        zoo compile resnet152 --topology v5e:2x2 --largest-batch --set remat=true --optimizer lion
+        zoo compile --weights tnt_s_patch16_224.in1k --lora 4 --topology v5e:1x1
     """
 
-    model: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL")]
-    """Architecture, as in `zoo list`."""
+    config: Config = DEFAULT
     topology: str | None = None
     """Kind and shape of a slice of TPUs, as in v5e:2x2; None is the devices of this machine."""
-    batch_size: int = 256
-    """Images per step, over all devices."""
     largest_batch: bool = False
     """Find the largest batch that fits, to an eighth; begins with `--batch-size`."""
-    image_size: int | None = None
-    """Side of the images in pixels; None is that of the architecture."""
     num_classes: int | None = None
-    """Classes; None is those of the architecture."""
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
-    """Dtype of the computation; parameters stay float32."""
-    optimizer: str = "adamw"
-    """Update rule, as of `zoo train`; its state is a part of the memory."""
-    ema: bool = False
-    """Keep a moving average of the parameters too."""
-    accumulate: int = 1
-    """Slices of a batch whose gradients are computed one after another."""
-    parallel: Parallel = "jit"
-    """How the step runs on several devices."""
+    """Classes; None is those of the architecture or of the weights."""
+    recipe: str | None = None
+    """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
+    file: runs.ConfigFile = None
+    """Start from the settings of a run: its directory or its config.json; options override them."""
+    freeze: tuple[str, ...] = ()
+    """Keep parameters whose paths match these regular expressions, as in `^stem ^stage1`; short for
+    `--parameters frozen`."""
+    lora: int | None = None
+    """Train products of this rank beside kernels of attention and dense maps, and the head; short
+    for `--parameters lora`, which has more options."""
     json: bool = False
     """Print JSON, sizes in bytes and those of one device: model, devices, device, batch, dtype,
     parallel, compile_seconds, state_and_batch, outputs, intermediate, program, memory, flops,
@@ -68,73 +64,59 @@ ARGUMENTS = CompileArguments
 
 def command(argv: list[str]) -> None:
     """`zoo compile`."""
-    arguments = parse(CompileArguments, "compile", argv)
-    for name in ("batch_size", "image_size", "num_classes", "accumulate"):
-        if (value := getattr(arguments, name)) is not None and value < 1:
-            raise UsageError(f"`{name}` must be positive, got {value}")
+    if argv and not argv[0].startswith("-"):
+        argv = ["--model", *argv]
+    arguments = runs.parse(CompileArguments, "compile", argv)
+    if arguments.num_classes is not None and arguments.num_classes < 1:
+        raise UsageError(f"`num_classes` must be positive, got {arguments.num_classes}")
+    if arguments.largest_batch and not arguments.topology:
+        raise UsageError(
+            "`largest_batch` needs the memory of a TPU: add a topology, as in --topology "
+            "v5e:2x2; on this machine's processors nothing is too large to be compiled"
+        )
+    data = blank(arguments.config, arguments.num_classes)
     mesh = tpu_mesh(arguments.topology) if arguments.topology else data_mesh()
-    compiles = partial(_compiled, arguments, mesh)
+    compiles = partial(_compiled, arguments.config, data, mesh)
+    batch_size = arguments.config.batch_size
     if arguments.largest_batch:
-        if not arguments.topology:
-            raise UsageError(
-                "`largest_batch` needs the memory of a TPU: add a topology, as in --topology "
-                "v5e:2x2; on this machine's processors nothing is too large to be compiled"
-            )
-        compiled = largest_batch(compiles, arguments.batch_size, mesh.size)
+        compiled = largest_batch(compiles, batch_size, mesh.size)
     else:
-        compiled = compiles(arguments.batch_size)
-    facts = _facts(arguments, compiled, mesh)
+        compiled = compiles(batch_size)
+    facts = _facts(arguments.config, compiled, mesh)
     if arguments.json:
         emit_json(facts)
     else:
         console().print(table(["", ""], [[n, _text(n, v)] for n, v in facts.items()]))
 
 
-def _compiled(arguments: CompileArguments, mesh: Mesh, images: int) -> Compiled:
-    rule = make_optimizer(OptimizerConfig(optimizer=arguments.optimizer), STEPS)
+def _compiled(config: Config, data: Dataset, mesh: Mesh, images: int) -> Compiled:
+    check_batch(config, images, mesh.size)
+    planned = plan(dataclasses.replace(config, batch_size=images), data=(data, data))
     return compile_step(
-        _model(arguments),
-        rule,
-        (images, *_input_shape(arguments)),
-        how=arguments.parallel,
+        planned.network.model,
+        planned.optimizer,
+        (images, *planned.network.card.preprocess.shape),
+        how=config.parallel,
         mesh=mesh,
-        average=0.999 if arguments.ema else None,
-        accumulate=arguments.accumulate,
+        objective=planned.objective,
+        parameters=planned.parameters,
+        average=config.ema,
+        accumulate=config.accumulate,
+        batch_norm_groups=config.batch_norm_groups,
     )
 
 
-def _input_shape(arguments: CompileArguments) -> tuple[int, ...]:
-    """Of one image, or of whatever else the architecture reads."""
-    shape, side = zoo.model_info(arguments.model).input_shape, arguments.image_size
-    if side is None:
-        return shape
-    if zoo.model_info(arguments.model).reads == "series":
-        raise UsageError(
-            f"`image_size` is for images, and {arguments.model} reads inputs of shape {shape}; "
-            "leave it out"
-        )
-    return (side, side, shape[-1])
-
-
-def _model(arguments: CompileArguments) -> nn.Module:
-    side = arguments.image_size
-    size = {} if side is None else fixed_size(zoo.create_model(arguments.model), side)
-    classes = arguments.num_classes or zoo.model_info(arguments.model).num_classes
-    dtype = jnp.dtype(arguments.dtype)
-    return zoo.create_model(arguments.model, num_classes=classes, dtype=dtype, **size)
-
-
-def _facts(arguments: CompileArguments, compiled: Compiled, mesh: Mesh) -> dict[str, Any]:
+def _facts(config: Config, compiled: Compiled, mesh: Mesh) -> dict[str, Any]:
     """What is shown, sizes in bytes and of one device."""
     kind = mesh.devices.flat[0].device_kind
     images = compiled.shape[0] // mesh.size
     return {
-        "model": arguments.model,
+        "model": config.model or config.weights,
         "devices": mesh.size,
         "device": kind,
         "batch": list(compiled.shape),
-        "dtype": arguments.dtype,
-        "parallel": arguments.parallel,
+        "dtype": config.dtype,
+        "parallel": config.parallel,
         "compile_seconds": compiled.seconds,
         "state_and_batch": compiled.arguments,
         "outputs": compiled.outputs,

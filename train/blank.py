@@ -57,4 +57,5 @@ def blank(config: Config, classes: int | None = None) -> Dataset:
     if config.model is None:
         raise UsageError("`model` or `weights` is needed; `zoo list` and `zoo weights` show them")
     info = zoo.model_info(config.model)
-    return Blank(info.input_shape, classes or info.num_classes or 1, "classes")
+    shape = info.input_shape if len(info.input_shape) > 1 else (1, *info.input_shape)  # of a table
+    return Blank(shape, classes or info.num_classes or 1, "classes")

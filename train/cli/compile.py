@@ -22,7 +22,7 @@ DEFAULT = Config(batch_size=256, dtype="bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
-class CompileArguments:
+class CompileArguments(runs.RunOptions):
     """Compiles a training step and says what a device needs for it; nothing is trained.
 
     The step is that of `zoo train` and `zoo finetune` with the same options; those of data, logs
@@ -41,16 +41,6 @@ class CompileArguments:
     """Find the largest batch that fits, to an eighth; begins with `--batch-size`."""
     num_classes: int | None = None
     """Classes; None is those of the architecture or of the weights."""
-    recipe: str | None = None
-    """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
-    file: runs.ConfigFile = None
-    """Start from the settings of a run: its directory or its config.json; options override them."""
-    freeze: tuple[str, ...] = ()
-    """Keep parameters whose paths match these regular expressions, as in `^stem ^stage1`; short for
-    `--parameters frozen`."""
-    lora: int | None = None
-    """Train products of this rank beside kernels of attention and dense maps, and the head; short
-    for `--parameters lora`, which has more options."""
     json: bool = False
     """Print JSON, sizes in bytes and those of one device: model, devices, device, batch, dtype,
     parallel, compile_seconds, state_and_batch, outputs, intermediate, program, memory, flops,

@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 from train import hosts
-from train.augment import Augment
 from train.cli import probe, runs
 from train.cli.output import emit_json
 from train.config import Config
@@ -15,7 +14,7 @@ from zoo.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
-class FinetuneArguments:
+class FinetuneArguments(runs.RunOptions):
     """Adapts pretrained weights to a data set: a new head where the classes differ.
 
     Without `--weights` and `--dataset` it shows the whole of it on data that ships with the
@@ -27,20 +26,8 @@ class FinetuneArguments:
     """
 
     config: Config = FINETUNE
-    geometry: Augment = dataclasses.field(default_factory=Augment)
-    """Crops, mirrors and small moves: short for `--augment`, before what that names."""
-    recipe: str | None = None
-    """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
-    file: runs.ConfigFile = None
-    """Start from the settings of a run: its directory or its config.json; options override them."""
     compare_scratch: bool = False
     """Also train the same network from random weights on the same images."""
-    freeze: tuple[str, ...] = ()
-    """Keep parameters whose paths match these regular expressions, as in `^stem ^stage1`; short for
-    `--parameters frozen`."""
-    lora: int | None = None
-    """Train products of this rank beside kernels of attention and dense maps, and the head; short
-    for `--parameters lora`, which has more options."""
     probe: bool = False
     """Fit only a linear classifier to features that are computed once, as `zoo probe` does."""
     distributed: bool = False

@@ -1,4 +1,4 @@
-"""What `zoo train` and `zoo finetune` share: their options, and what is printed of a run."""
+"""What the commands that take the options of a run share: these, and what is printed."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -7,16 +7,35 @@ from typing import Annotated, Any
 import tyro
 
 from train import hosts
-from train.augment import calls_of, shortened
+from train.augment import Augment, calls_of, shortened
 from train.call import Call, assignment
 from train.cli import arguments, defaults
 from train.cli.options import spelled
 from train.config import Config
-from train.recipes import DESCRIBED
+from train.recipes import DESCRIBED, TRAIN
 from train.report import Reporter, console, figures, table
 from zoo.errors import printable
 
 ConfigFile = Annotated[str | None, tyro.conf.arg(name="config")]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """Options of every command that takes those of a run; each has a default config of its own."""
+
+    config: Config = TRAIN
+    geometry: Augment = dataclasses.field(default_factory=Augment)
+    """Crops, mirrors and small moves: short for `--augment`, before what that names."""
+    recipe: str | None = None
+    """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
+    file: ConfigFile = None
+    """Start from the settings of a run: its directory or its config.json; options override them."""
+    freeze: tuple[str, ...] = ()
+    """Keep parameters whose paths match these regular expressions, as in `^stem ^stage1`; short for
+    `--parameters frozen`."""
+    lora: int | None = None
+    """Train products of this rank beside kernels of attention and dense maps, and the head; short
+    for `--parameters lora`, which has more options."""
 
 
 def parse(kind: Any, name: str, argv: list[str], default: Any = None) -> Any:

@@ -3,7 +3,6 @@
 import dataclasses
 
 from train import hosts
-from train.augment import Augment
 from train.cli import runs
 from train.cli.output import emit_json
 from train.config import Config
@@ -14,7 +13,7 @@ from train.recipes import TRAIN
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainArguments:
+class TrainArguments(runs.RunOptions):
     """Trains an architecture on a data set, from scratch or from `--weights`.
 
     The run directory holds config.json, metrics.jsonl, metrics.csv, curves.png and checkpoints;
@@ -28,18 +27,6 @@ class TrainArguments:
     """
 
     config: Config = TRAIN
-    geometry: Augment = dataclasses.field(default_factory=Augment)
-    """Crops, mirrors and small moves: short for `--augment`, before what that names."""
-    recipe: str | None = None
-    """Start from a recipe's settings; further options override them. `--recipe help` lists all."""
-    file: runs.ConfigFile = None
-    """Start from the settings of a run: its directory or its config.json; options override them."""
-    freeze: tuple[str, ...] = ()
-    """Keep parameters whose paths match these regular expressions, as in `^stem ^stage1`; short for
-    `--parameters frozen`."""
-    lora: int | None = None
-    """Train products of this rank beside kernels of attention and dense maps, and the head; short
-    for `--parameters lora`, which has more options."""
     distributed: bool = False
     """Train together with the other processes of a TPU pod, SLURM, Kubernetes or MPI job."""
     json: bool = False

@@ -179,6 +179,11 @@ class Config:
     """Methods, each around those before it, as in `mixup:alpha=0.2`: see `train.methods`."""
     parameters: tuple[Call, ...] = ()
     """What is trained, as in `frozen:patterns=^stem` or `lora:rank=4`; everything if empty."""
+    head_first: int | None = None
+    """Steps in which the head alone is trained, before all else is too."""
+    unfreeze_every: int | None = None
+    """Steps after which the layer before those that are trained is trained too, from the head
+    back to the stem; `head_first` says when the first of them is."""
     optimization: OptimizerConfig = OptimizerConfig()
     augment: Augmentations = ()
     """Random changes of training images, in their order, as in `random_resized_crop
@@ -228,7 +233,7 @@ _REQUIRED: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(
         (
             *("batch_size", "log_every", "save_every", "eval_every", "batch_norm_groups"),
-            *("accumulate", "early_stop", "profile"),
+            *("accumulate", "early_stop", "profile", "head_first", "unfreeze_every"),
             *("threads", "steps", "epochs", "per_class", "image_size"),
             *("learning_rate", "patience", "clip_norm", "adaptive_clip"),
         ),

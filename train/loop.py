@@ -29,7 +29,7 @@ from train.loggers import loggers
 from train.metrics_log import MetricsLog, Row
 from train.objective import Objective
 from train.parallel import AXIS, data_mesh, parallelize
-from train.plan import Plan, plan, trained_count
+from train.plan import Plan, plan, trained_part
 from train.profile import WARM, traced
 from train.report import Clock, Reporter
 from train.run import Now, Place, Run
@@ -97,9 +97,8 @@ def fit(
     others = (measured.data for measured in planned.evaluations.values())
     for data in (planned.training, planned.evaluation, *others):
         reporter.say(found(data))
-    if planned.parameters is not None:
-        count, whole = trained_count(planned)
-        reporter.say(f"trains {count:,} numbers; the network has {whole:,} parameters")
+    if part := trained_part(planned):
+        reporter.say(part)
     if warning := seen.lost(planned.training, planned.network.card.preprocess):
         reporter.say(warning)
     with (

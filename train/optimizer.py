@@ -13,6 +13,7 @@ from train.update_rules import RULES
 from train.update_rules import decayed as decayed
 from zoo.errors import UsageError
 from zoo.parameters import select
+from zoo.parameters.depth import depth_of
 
 ANNEALING = 0.55  # exponent with which noise of gradients falls, the better one of the paper's two
 
@@ -125,14 +126,7 @@ def _by_depth(decay: float, depths: dict[str, Any] | None) -> optax.GradientTran
     def update(updates: Any, params: Any) -> Any:
         del params
         return jax.tree_util.tree_map_with_path(
-            lambda path, u: u * decay ** (last - _depth(depths, path)), updates
+            lambda path, u: u * decay ** (last - depth_of(depths, path)), updates
         )
 
     return optax.stateless(update)
-
-
-def _depth(depths: Any, path: Any) -> int:
-    """The depth of a parameter, or of the one in whose place factors of it are trained."""
-    for entry in path:
-        depths = depths[entry.key] if isinstance(depths, dict) else depths
-    return depths

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from checkpoints import paths, surgery
-from train import data_facts, methods
+from checkpoints import paths
+from train import data_facts, methods, run_unfreezing
 from train.augment import Augmentation, augmentation_of, calls_of
 from train.config import Config
 from train.data import Dataset, few_shot, parts
@@ -44,6 +44,7 @@ class Plan(NamedTuple):
         optimizer: the transformation.
         objective: what is minimised.
         parameters: what is trained, or None if that is everything.
+        starts: the step from which on each parameter is, or None if that is the first.
     """
 
     config: Config
@@ -58,6 +59,7 @@ class Plan(NamedTuple):
     optimizer: optax.GradientTransformationExtraArgs
     objective: Objective
     parameters: Parameters | None
+    starts: Any = None
 
 
 def plan(
@@ -101,6 +103,9 @@ def plan(
     check_rates(config.optimization, _trained(network, parameters))
     steps = total_steps(config, len(training))
     schedule, optimizer = _updates(config, network, len(training), steps)
+    starts = _starts(config, network, parameters)
+    objective = objective or _objective(config, training, network, steps)
+    optimizer, objective = run_unfreezing.waiting(starts, optimizer, objective)
     return Plan(
         config=config,
         training=training,
@@ -112,8 +117,9 @@ def plan(
         steps=steps,
         schedule=schedule,
         optimizer=optimizer,
-        objective=objective or _objective(config, training, network, steps),
+        objective=objective,
         parameters=parameters,
+        starts=starts,
     )
 
 
@@ -134,10 +140,12 @@ def check_batch(config: Config, batch_size: int, devices: int) -> None:
         check_divisible(batch_size, count * slices, together)
 
 
-def trained_count(planned: Plan) -> tuple[int, int]:
-    """How many numbers a run trains, and how many parameters its network has."""
+def trained_part(planned: Plan) -> str:
+    """How many numbers a run trains of how many parameters, in a line; nothing of all of them."""
+    if planned.parameters is None and planned.starts is None:
+        return ""
     trained = _trained(planned.network, planned.parameters)
-    return surgery.count(trained), surgery.count(planned.network.variables["params"])
+    return run_unfreezing.told(planned.starts, trained, planned.network.variables["params"])
 
 
 def continued(planned: Plan, step: int, seen: int, objective: Objective | None = None) -> Plan:
@@ -155,6 +163,7 @@ def continued(planned: Plan, step: int, seen: int, objective: Objective | None =
         return planned
     schedule, optimizer = _updates(config, planned.network, examples, steps)
     made = objective or _objective(config, planned.training, planned.network, steps)
+    optimizer, made = run_unfreezing.waiting(planned.starts, optimizer, made)
     return planned._replace(steps=steps, schedule=schedule, optimizer=optimizer, objective=made)
 
 
@@ -209,6 +218,12 @@ def _updates(
 def _depths(network: Network) -> dict[str, Any]:
     shape = network.card.preprocess.shape
     return depths(network.model, jax.ShapeDtypeStruct((1, *shape), jnp.float32))
+
+
+def _starts(config: Config, network: Network, parameters: Parameters | None) -> Any:
+    if config.head_first is None and config.unfreeze_every is None:
+        return None
+    return run_unfreezing.starts_of(config, _depths(network), _trained(network, parameters))
 
 
 def _objective(config: Config, training: Dataset, network: Network, steps: int) -> Objective:

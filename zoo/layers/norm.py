@@ -1,15 +1,16 @@
 """Batch normalisation that means the same under jit, pmap and shard_map; layer normalisation."""
 
+import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from zoo.errors import UsageError
 from zoo.layers.initializers import ONES, ZEROS, Initializer
@@ -42,20 +43,23 @@ def batch_spread(axis_name: str | None, groups: int = 1) -> Iterator[None]:
         _SPREAD.reset(token)
 
 
-_KEPT: ContextVar[Callable[[str], bool]] = ContextVar(
+Kept = bool | Bool[Array, ""]
+_KEPT: ContextVar[Callable[[str], Kept]] = ContextVar(
     "parameters that are kept", default=lambda path: False
 )
 
 
 @contextmanager
-def norms_as_in_evaluation(kept: Callable[[str], bool]) -> Iterator[None]:
+def norms_as_in_evaluation(kept: Callable[[str], Kept]) -> Iterator[None]:
     """Lets batch norms applied within that train nothing normalise by their running statistics.
 
     Args:
         kept: says of the path of a parameter, such as "stem/norm/scale", whether it is not
-            trained. A batch norm of which all parameters are kept does not move its statistics.
+            trained, perhaps at some steps only. A batch norm of which all parameters are kept does
+            not move its statistics. What is kept around this stays so.
     """
-    token = _KEPT.set(kept)
+    around = _KEPT.get()
+    token = _KEPT.set(lambda path: True if around(path) is True else kept(path))
     try:
         yield
     finally:
@@ -106,23 +110,30 @@ class BatchNorm(nn.Module):
         running_var = self.variable("batch_stats", "var", ONES, None, size, jnp.float32)
         scale = self.param("scale", self.scale_init, size, jnp.float32) if self.use_scale else None
         bias = self.param("bias", ZEROS, size, jnp.float32)
-        if not self.train or self._is_kept():
-            about, rest, var = running_mean.value[None], 0.0, running_var.value[None]
-        else:
+        kept = self._is_kept() if self.train else True
+        about, rest, var = running_mean.value[None], 0.0, running_var.value[None]
+        if kept is not True:
+            running = about, rest, var
             about, rest, var, count = self._moments(x, running_mean.value)
             if not self.is_initializing():
                 self._require_mutable()
                 correction = count / max(count - 1, 1) if self.unbiased else 1.0
-                running_mean.value = self._move(running_mean.value, about + rest)
-                running_var.value = self._move(running_var.value, var * correction)
+                mean, variance = about + rest, var * correction
+                moved = [
+                    self._move(running_mean.value, mean),
+                    self._move(running_var.value, variance),
+                ]
+                before = running_mean.value, running_var.value
+                running_mean.value, running_var.value = _unless(kept, moved, before)
+            about, rest, var = _unless(kept, (about, rest, var), running)
         factor = jax.lax.rsqrt(var + self.epsilon)
         factor = factor if scale is None else factor * scale[None]
         y = _per_channel(_centred(x, about), factor, bias[None] - rest * factor)
         return y.reshape(x.shape).astype(self.dtype)
 
-    def _is_kept(self) -> bool:
+    def _is_kept(self) -> Kept:
         own = ("scale", "bias") if self.use_scale else ("bias",)
-        return all(_KEPT.get()("/".join((*self.path, name))) for name in own)
+        return reduce(operator.and_, (_KEPT.get()("/".join((*self.path, name))) for name in own))
 
     def _require_mutable(self) -> None:
         if not self.is_mutable_collection("batch_stats"):
@@ -207,6 +218,13 @@ def standardize(x: Float[Array, "*b c"], epsilon: float) -> Float[Array, "*b c"]
     y = y - y.mean(axis=-1, keepdims=True)
     variance = jnp.square(y).mean(axis=-1, keepdims=True)
     return (y * jax.lax.rsqrt(variance + epsilon)).astype(x.dtype)
+
+
+def _unless(kept: Kept, values: Any, otherwise: Any) -> Any:
+    """`values`, or others where that is known, or turns out, to be so."""
+    if isinstance(kept, bool):
+        return otherwise if kept else values
+    return [jnp.where(kept, b, a) for a, b in zip(values, otherwise, strict=True)]
 
 
 def _split(x: Array, groups: int) -> Array:

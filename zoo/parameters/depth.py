@@ -54,6 +54,18 @@ def depths(
     return unflatten_dict({path: numbers[of[path]] for path in params})
 
 
+def depth_of(depths: Any, path: Any) -> Any:
+    """What `depths` has for a parameter, or for the one in whose place factors of it are trained.
+
+    Args:
+        depths: as `depths` returns it, or a tree of anything else in that form.
+        path: of a leaf, as `jax.tree_util.tree_map_with_path` has it.
+    """
+    for entry in path:
+        depths = depths[entry.key] if isinstance(depths, dict) else depths
+    return depths
+
+
 @contextmanager
 def _layers_called() -> Iterator[list[Path]]:
     """Paths of the layers, in the order in which the network calls them, with repetitions."""

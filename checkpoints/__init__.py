@@ -13,6 +13,7 @@ from checkpoints.preprocess import Preprocess
 from checkpoints.pretrained import Pretrained, load
 from checkpoints.released import list_weights, weights_info
 from checkpoints.store import save
+from checkpoints.upload import push
 
 __all__ = [
     "Card",
@@ -22,6 +23,7 @@ __all__ = [
     "import_weights",
     "list_weights",
     "load",
+    "push",
     "save",
     "sources",
     "weights_info",

@@ -57,7 +57,7 @@ def fetch(
         raise UsageError(
             f"The download of {where} is damaged: its SHA-256 is {digest}, expected "
             f"{sha256 or announced}. {next_step}, and if that does not help, "
-            f"{_endpoint()} serves a wrong file."
+            f"{endpoint()} serves a wrong file."
         )
     return path, digest
 
@@ -94,7 +94,7 @@ def _download(repo: str, file: str, revision: str | None) -> tuple[Path, str | N
     if size is not None and size > MOST:
         raise UsageError(f"is said to have {size:,} bytes, which no file of weights has")
     local = offline or reason is not None
-    options = {"revision": revision, "endpoint": _endpoint(), "local_files_only": local}
+    options = {"revision": revision, "endpoint": endpoint(), "local_files_only": local}
     options |= {"etag_timeout": limit}
     if "tqdm_class" in inspect.signature(hf_hub_download).parameters:
         options |= {"tqdm_class": _bounded(MOST if size is None else size)}
@@ -112,11 +112,11 @@ def _announced(
     from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.utils import get_session
 
-    endpoint = _endpoint()
-    url = hf_hub_url(repo, file, revision=revision, endpoint=endpoint)
-    ask = partial(get_hf_file_metadata, url, timeout=limit, endpoint=endpoint)
+    host = endpoint()
+    url = hf_hub_url(repo, file, revision=revision, endpoint=host)
+    ask = partial(get_hf_file_metadata, url, timeout=limit, endpoint=host)
     found = patience.in_time(ask, limit)
-    elsewhere = urlsplit(found.location).netloc != urlsplit(endpoint).netloc
+    elsewhere = urlsplit(found.location).netloc != urlsplit(host).netloc
     if elsewhere and not try_to_load_from_cache(repo, file, revision=found.commit_hash):
         # whatever it says
         patience.in_time(partial(get_session().head, found.location, timeout=limit), limit)
@@ -162,7 +162,8 @@ def _agrees(path: Path, digest: str, expected: str | None) -> bool:
     return hashlib.sha1(blob, usedforsecurity=False).hexdigest() == expected
 
 
-def _endpoint() -> str:
+def endpoint() -> str:
+    """Address of the hub that is asked."""
     from huggingface_hub import constants
 
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or constants.ENDPOINT
@@ -178,25 +179,26 @@ def _explanation(error: Exception) -> str:
         case errors.OfflineModeIsEnabled() | errors.LocalEntryNotFoundError():
             return "is not in the cache (HF_HOME) and HF_HUB_OFFLINE is set; unset it to download"
         case errors.GatedRepoError():
-            return f"needs permission: ask for it at {_endpoint()}, then set HF_TOKEN"
+            return f"needs permission: ask for it at {endpoint()}, then set HF_TOKEN"
         case errors.RepositoryNotFoundError():
-            return f"does not exist at {_endpoint()}, or is private and needs HF_TOKEN"
+            return f"does not exist at {endpoint()}, or is private and needs HF_TOKEN"
         case errors.RevisionNotFoundError() | errors.EntryNotFoundError():
-            return f"does not exist at {_endpoint()}"
+            return f"does not exist at {endpoint()}"
         case errors.HfHubHTTPError():
             status = error.response.status_code
-            return f"was refused by {_endpoint()}, status {status}; {refusals.advice(status)}"
+            return f"was refused by {endpoint()}, status {status}; {refusals.advice(status)}"
         case errors.HFValidationError():
-            return f"cannot exist: {_first_line(error)}"
+            return f"cannot exist: {first_line(error)}"
     if status := refusals.status_of_proxy(error):
         return f"is not in the cache (HF_HOME), and {refusals.advice(status)}"
     if trouble := atomic.trouble(error):
         return f"could not be written to the cache (HF_HOME): {trouble}"
     return (
-        f"is not in the cache (HF_HOME) and {_endpoint()} cannot be reached: "
-        f"{_first_line(error)}; check the connection, or set HF_ENDPOINT to a mirror"
+        f"is not in the cache (HF_HOME) and {endpoint()} cannot be reached: "
+        f"{first_line(error)}; check the connection, or set HF_ENDPOINT to a mirror"
     )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
     return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

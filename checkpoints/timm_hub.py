@@ -10,6 +10,8 @@ network computes or how it sees images is honoured or refused:
 What describes the file (`first_conv`, `classifier`, `pool_size`, `num_features`) is left to the
 names and shapes of the tensors, which must be the network's. `test_input_size` and `test_crop_pct`
 are for a second measurement and not used.
+
+What `push` wrote has a card of ours too, which knows more; what both say must agree.
 """
 
 import json
@@ -27,11 +29,14 @@ from zoo.fields import is_deep, misfit
 
 CONFIG = "config.json"
 FILES = ("model.safetensors", "pytorch_model.bin")
-_OURS = {"img_size": "image_size"}  # arguments of timm's constructors, by our names
+CARD = "jax_functional_zoo"  # entry of a configuration that is a card of ours
+OURS = {"img_size": "image_size"}  # our fields, by the arguments of timm's constructors
 _KNOWN = ("num_classes", "in_chans", "global_pool")
 _MEANS = ("avg", "fast", "fastavg")  # timm's names of the mean over a map
 _LARGEST = 8 << 20  # bytes of a configuration; the names of 21,000 classes take half a million
 _MOST_CLASSES = 1_000_000
+
+_ALSO_TIMMS = ("architecture", "num_classes", "class_names", "preprocess")  # fields of a card
 
 _TYPES = {  # of what is read; everything may also be missing or null
     "architecture": str,
@@ -83,12 +88,28 @@ def described(path: Path, what: str | None = None) -> Card:
         config = json.loads(path.read_text(encoding="utf-8"))
         if is_deep(config):
             raise ValueError("it is nested too deeply")
-        return _described(config)
+        return _ours(config) if isinstance(config, dict) and CARD in config else _described(config)
     except UsageError as error:
         raise UsageError(f"{what}: {error}") from error
     except Exception as error:  # whatever people write there
         reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")[:200]
         raise UsageError(f"{what} is not that of a timm model: {reason}.") from error
+
+
+def _ours(config: dict[str, Any]) -> Card:
+    """The card that a configuration carries, if it is of the network that the rest describes."""
+    card = Card.from_dict(config[CARD])
+    if card.format == "timm":
+        found = _described(config)
+        stated = {name: getattr(found, name) for name in _ALSO_TIMMS}
+    else:
+        stated = {name: config.get(name) or None for name in ("architecture", "num_classes")}
+    for name, value in stated.items():
+        if value != (ours := getattr(card, name)):
+            raise UsageError(
+                f"`{name}` is {shown(value)} and in `{CARD}` {shown(ours)}; which is it?"
+            )
+    return card
 
 
 def _described(config: Any) -> Card:
@@ -142,13 +163,13 @@ def _overrides(
     architecture: str, arguments: Mapping[str, Any], details: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Fields of our model; the side of the images where it is built for one."""
-    if unknown := [name for name in arguments if name not in (*_OURS, *_KNOWN)]:
+    if unknown := [name for name in arguments if name not in (*OURS, *_KNOWN)]:
         raise UsageError(
             f"the model was built as {architecture}({shown(unknown[0])[1:-1]}="
             f"{shown(arguments[unknown[0]])}), which this zoo does not translate; build it with "
             "`zoo.create_model` and use `checkpoints.import_weights`."
         )
-    fields = {_OURS[name]: value for name, value in arguments.items() if name in _OURS}
+    fields = {OURS[name]: value for name, value in arguments.items() if name in OURS}
     if details.get("fixed_input_size") and hasattr(zoo.create_model(architecture), "image_size"):
         fields.setdefault("image_size", _input_size(details)[1:])
     if isinstance(size := fields.get("image_size"), list | tuple):
@@ -193,7 +214,7 @@ def _preprocess(details: Mapping[str, Any], arguments: Mapping[str, Any], model:
             "seen otherwise than in training; give the file itself with `architecture` and "
             "prepare images yourself"
         )
-    found = Preprocess(
+    return Preprocess(
         image_size=size,
         crop_pct=float(details.get("crop_pct", 0.875)),
         interpolation=details.get("interpolation", "bicubic"),
@@ -201,17 +222,17 @@ def _preprocess(details: Mapping[str, Any], arguments: Mapping[str, Any], model:
         std=_per_channel("std", details.get("std", IMAGENET_STD), channels),
         crop_mode=mode,
     )
-    return found if channels == found.channels else found.with_channels(channels)
 
 
 def _per_channel(name: str, values: Any, channels: int) -> tuple[float, ...]:
     """One value for each channel; RGB's three stand for those of any other number."""
     values = tuple(map(float, values if isinstance(values, list | tuple) else (values,)))
-    if len(values) == 1:
-        return values * 3
-    if len(values) not in (3, channels):
+    if len(values) == channels:
+        return values
+    if len(values) not in (1, 3):
         raise UsageError(f"`{name}` has {len(values)} values, and images {channels} channels")
-    return values
+    of_rgb = values if len(values) == 3 else values * 3
+    return Preprocess(mean=of_rgb, std=(1.0,) * 3).with_channels(channels).mean
 
 
 def _class_names(names: Sequence[str] | None, classes: int | None) -> tuple[str, ...] | None:

@@ -23,6 +23,7 @@ COMMANDS = {
     "robust": "accuracy under attack, and how much of it is certain",
     "explain": "where in photographs a network finds its answer",
     "convert": "weights to and from the names of other libraries",
+    "push": "publish weights on the hub",
     "verify": "outputs of weights beside what they have to be",
     "compile": "memory and cost of a training step, also on TPUs",
     "doctor": "versions, devices, caches; is the installation sound?",

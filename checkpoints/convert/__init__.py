@@ -105,7 +105,7 @@ def shared_names(model: nn.Module, tensors: Mapping[str, np.ndarray], source: st
 
 def head_size(model: nn.Module, tensors: Mapping[str, np.ndarray], source: str) -> int | None:
     """How many classes the tensors of a model like `model` tell apart; None without a head."""
-    return _axis(_table(model, source), ("params", "head", "kernel"), 1, tensors)
+    return _axis(_table(model, source), _HEAD, 1, tensors)
 
 
 def input_channels(model: nn.Module, tensors: Mapping[str, np.ndarray], source: str) -> int:
@@ -117,14 +117,19 @@ def input_channels(model: nn.Module, tensors: Mapping[str, np.ndarray], source: 
 
 
 RGB = 3
+_HEAD = ("params", "head", "kernel")
 
 
 def _channels(table: Table, shapes: Mapping[Path, Shape], tensors: Mapping[str, np.ndarray]) -> int:
     """Channels of input, as the first convolution has them."""
-    for path, shape in shapes.items():
-        if path[-1] == "kernel" and len(shape) == 4 and shape[2] == RGB:
-            return _axis(table, path, 2, tensors) or RGB
-    return RGB
+    first = _first_convolution(shapes)
+    return RGB if first is None else _axis(table, first, 2, tensors) or RGB
+
+
+def _first_convolution(shapes: Mapping[Path, Shape]) -> Path | None:
+    """Kernel of the convolution that reads RGB images."""
+    kernels = (p for p, s in shapes.items() if p[-1] == "kernel" and len(s) == 4 and s[2] == RGB)
+    return next(kernels, None)
 
 
 def _axis(table: Table, path: Path, axis: int, tensors: Mapping[str, np.ndarray]) -> int | None:
@@ -134,6 +139,21 @@ def _axis(table: Table, path: Path, axis: int, tensors: Mapping[str, np.ndarray]
     shape = tensors[names[name]].shape if name in names else ()
     place = axis if leaf.axes is None else leaf.axes.index(axis)
     return shape[place] if place < len(shape) else None
+
+
+def ends(model: nn.Module, source: str) -> tuple[str | None, str | None]:
+    """Names of the first convolution and of the classifier of a network of images, if it has them.
+
+    Args:
+        model: a network like the one that is meant.
+        source: library whose names are wanted.
+    """
+    shapes, table = _initialised(model, _image(model, RGB)), _table(model, source)
+
+    def name(path: Path | None) -> str | None:
+        return source_name(table, path)[0].rpartition(table.separator)[0] if path else None
+
+    return name(_first_convolution(shapes)), name(_HEAD if _HEAD in shapes else None)
 
 
 def pooling(model: nn.Module) -> str:

@@ -7,6 +7,7 @@ damage a body, break a connection or forbid a repository, and reads which reques
 
 import contextlib
 import hashlib
+import json
 import re
 import threading
 import time
@@ -14,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.checkpoints.hub_uploads import Uploads
 
 COMMIT = hashlib.sha1(b"the only commit").hexdigest()
 
@@ -35,6 +38,11 @@ class HubServer(ThreadingHTTPServer):
         tricks: what is done to content: "endless", "no length", "wrong range", "no range",
             "other version", "compressed", or an address that it redirects to.
         moved_to: host that is said to have the content; None for this server under another name.
+        writers: owner by token, of those who may upload.
+        repositories: visibility by name, of those that were made by uploads.
+        may_make: whether their tokens may make repositories.
+        stored: large content that was uploaded, by its SHA-256.
+        messages: of the commits that were uploaded.
     """
 
     daemon_threads = True
@@ -53,6 +61,11 @@ class HubServer(ThreadingHTTPServer):
         self.delay = 0.0
         self.tricks: str | None = None
         self.moved_to: str | None = None
+        self.writers: dict[str, str] = {}
+        self.repositories: dict[str, str | None] = {}
+        self.may_make = True
+        self.stored: dict[str, bytes] = {}
+        self.messages: list[str] = []
 
     @property
     def endpoint(self) -> str:
@@ -76,7 +89,7 @@ class HubServer(ThreadingHTTPServer):
         self.served[digest] = bytes(body)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Uploads, BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: HubServer
 
@@ -86,6 +99,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
+    def do_POST(self) -> None:
+        self.take_post()
+
+    def do_PUT(self) -> None:
+        self.take_put()
+
     def do_CONNECT(self) -> None:
         self._answer()
 
@@ -93,17 +112,32 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _answer(self) -> None:
-        self.server.requests.append((self.command, self.path))
-        self.server.tokens.append((self.path, self.headers.get("Authorization")))
-        time.sleep(self.server.delay)
+        self._note()
         if self.server.refuse:
             self._reply(self.server.refuse)
         elif match := re.fullmatch(r"/content/([\w.-]+)", self.path):
             self._content(self.server.served[match[1]])
         elif match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.path):
             self._resolve(*match.groups())
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/main)?", self.path):
+            self._revision(match[1])
         else:
             self._reply(404)
+
+    def _note(self) -> None:
+        self.server.requests.append((self.command, self.path))
+        self.server.tokens.append((self.path, self.headers.get("Authorization")))
+        time.sleep(self.server.delay)
+
+    def _revision(self, repo: str) -> None:
+        """What the client asks of a repository: whether it is there, and its newest commit."""
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if token and token not in self.server.writers:
+            return self._reply(401, {"X-Error-Message": "Invalid credentials"})
+        if repo not in self.server.repositories:
+            return self._reply(404, {"X-Error-Code": "RepoNotFound"})
+        body = json.dumps({"id": repo, "sha": self.server.commit}).encode()
+        return self._reply(200, {"Content-Type": "application/json"}, body)
 
     def _resolve(self, repo: str, revision: str, file: str) -> None:
         if not any(repo == known for known, _ in self.server.files):
@@ -115,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
                 404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": self.server.commit}
             )
         body = self.server.files[repo, file]
-        if file.endswith(".json"):  # small files lie in git itself
+        if file.endswith((".json", ".md")):  # small files lie in git itself
             name = hashlib.sha1(b"blob %d\0%b" % (len(body), body)).hexdigest()
             digest = hashlib.sha256(body).hexdigest()
             return self._content(

@@ -11,7 +11,9 @@ WARM = 10  # updates before those that are traced: compilation, and what fills t
 
 
 @contextlib.contextmanager
-def traced(directory: Path, first: int, count: int | None) -> Iterator[Callable[[int, Any], None]]:
+def traced(
+    directory: Path | Any, first: int, count: int | None
+) -> Iterator[Callable[[int, Any], None]]:
     """Traces some updates into a directory, or none.
 
     Args:

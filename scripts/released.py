@@ -109,6 +109,19 @@ SRET_ROWS = (
     ),
 )
 
+# architecture, end of the file's name, top-1 and top-5 of the README.
+SIMPLENET = "https://github.com/Coderx7/SimpleNet_Pytorch/releases/download/v1.0.0"
+SIMPLENET_ROWS = (
+    ("simplenetv1_small_m1_05", "be804903", 61.12, 82.99),
+    ("simplenetv1_small_m2_05", "ca4b3e2b", 61.67, 83.49),
+    ("simplenetv1_small_m1_075", "098acbff", 67.78, 87.72),
+    ("simplenetv1_small_m2_075", "609ff4da", 68.51, 88.15),
+    ("simplenetv1_5m_m1", "36c4ca4d", 71.55, 89.94),
+    ("simplenetv1_5m_m2", "9bd6bb36", 72.03, 90.32),
+    ("simplenetv1_9m_m1", "524f9972", 73.79, 91.49),
+    ("simplenetv1_9m_m2", "59e8733b", 74.23, 91.75),
+)
+
 # architecture, package on the index, its file, the file's SHA-256, side.
 WHEEL_ROWS = tuple(
     (
@@ -167,6 +180,7 @@ def every_row(accuracies: dict[tuple[str, int], tuple[float, float]]) -> list[di
         *tnt_rows(),
         *sret_rows(),
         *wheel_rows(),
+        *simplenet_rows(),
     ]
 
 
@@ -337,6 +351,24 @@ def wheel_rows() -> Iterator[dict[str, Any]]:
             license="apache-2.0",
             notes=f"From the package {package} 0.1.0, whose LICENSE file is Apache-2.0 while its "
             "metadata states no licence; nobody states an accuracy.",
+        )
+
+
+def simplenet_rows() -> Iterator[dict[str, Any]]:
+    """The authors' files, attached to a release of their repository; no digest is stated."""
+    for architecture, ending, top1, top5 in SIMPLENET_ROWS:
+        yield row(
+            f"{architecture}.in1k",
+            preprocess={
+                "image_size": 224,
+                "crop_pct": 0.875,
+                "interpolation": "bicubic",
+                **IMAGENET,
+            },
+            source=file_at(f"{SIMPLENET}/{architecture}-{ending}.pth"),
+            format="simplenet",
+            license="mit",
+            metrics=metrics((share(top1), share(top5)), "Coderx7/SimpleNet_Pytorch, README"),
         )
 
 

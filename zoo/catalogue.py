@@ -6,7 +6,18 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 
-from zoo import efficientnet, hopfield, inception, lssl, nasnet, resnet, resnetv2, sret, tnt
+from zoo import (
+    efficientnet,
+    hopfield,
+    inception,
+    lssl,
+    nasnet,
+    resnet,
+    resnetv2,
+    simplenet,
+    sret,
+    tnt,
+)
 
 
 class Row(NamedTuple):
@@ -161,6 +172,25 @@ CATALOGUE: dict[str, Row] = {
     **_EFFICIENTNETS,
     **{f"tf_{name}": row._replace(build=getattr(efficientnet, f"tf_{name}"))
        for name, row in _EFFICIENTNETS.items()},
+    # Hasanpour et al. 2016, and the authors' code: github.com/Coderx7/SimpleNet_Pytorch
+    "simplenetv1_small_m1_05": Row(
+        simplenet.simplenetv1_small_m1_05, 1_506_792, 224, 0.341, "1608.06037"),
+    "simplenetv1_small_m2_05": Row(
+        simplenet.simplenetv1_small_m2_05, 1_506_792, 224, 0.428, "1608.06037"),
+    "simplenetv1_small_m1_075": Row(
+        simplenet.simplenetv1_small_m1_075, 3_287_272, 224, 0.759, "1608.06037"),
+    "simplenetv1_small_m2_075": Row(
+        simplenet.simplenetv1_small_m2_075, 3_287_272, 224, 0.954, "1608.06037"),
+    "simplenetv1_5m_m1": Row(simplenet.simplenetv1_5m_m1, 5_752_808, 224, 1.342, "1608.06037"),
+    "simplenetv1_5m_m2": Row(simplenet.simplenetv1_5m_m2, 5_752_808, 224, 1.689, "1608.06037"),
+    "simplenetv1_9m_m1": Row(simplenet.simplenetv1_9m_m1, 9_508_968, 224, 2.774, "1608.06037"),
+    "simplenetv1_9m_m2": Row(simplenet.simplenetv1_9m_m2, 9_508_968, 224, 3.555, "1608.06037"),
+    "simplenet_cifar_310k": Row(simplenet.simplenet_cifar_310k, 312_362, 32, 0.056, "1608.06037"),
+    "simplenet_cifar_460k": Row(simplenet.simplenet_cifar_460k, 385_790, 32, 0.073, "1608.06037"),
+    "simplenet_cifar_5m": Row(simplenet.simplenet_cifar_5m, 5_498_378, 32, 0.652, "1608.06037"),
+    "simplenet_cifar_5m_extra_pool": Row(
+        simplenet.simplenet_cifar_5m_extra_pool, 5_498_378, 32, 0.632, "1608.06037"),
+    "simplenet_nano": Row(simplenet.simplenet_nano, 87_882, 32, 0.0236, "1608.06037"),
     # Han et al. 2021, table 1
     "tnt_ti_patch16_224": Row(tnt.tnt_ti_patch16_224, 6_076_408, 224, 1.4, "2103.00112"),
     "tnt_s_patch16_224": Row(tnt.tnt_s_patch16_224, 23_768_584, 224, 5.25, "2103.00112"),

@@ -20,7 +20,14 @@ SMALL = {"stage_sizes": (1, 1), "width": 8, "num_classes": 3}
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18_64", "resnet50d_64", "resnetv2_50_64", "timm_efficientnet_b0_65x97"]
+    "name",
+    [
+        "resnet18_64",
+        "resnet50d_64",
+        "resnetv2_50_64",
+        "timm_efficientnet_b0_65x97",
+        "simplenet_cifar_310k_32x32",
+    ],
 )
 def test_what_was_imported_is_exported_bit_for_bit_in_the_sources_order(name):
     case = json.loads((CASES / f"{name}.json").read_text())

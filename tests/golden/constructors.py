@@ -6,21 +6,14 @@ syntax and never evaluated, so that their arguments must be literals.
 
 import ast
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from tests.golden import fill
+from tests.golden.repositories import READERS, Call
 from zoo.errors import UsageError
-
-
-class Call(NamedTuple):
-    """A constructor call; `function` is the last word of its dotted name."""
-
-    function: str
-    arguments: list[Any]
-    keywords: dict[str, Any]
-
 
 # Arguments whose names differ from our fields'.
 FIELDS = {
@@ -39,6 +32,7 @@ FIELDS = {
     },
     "torchvision": {"groups": "groups", "width_per_group": "base_width"},
     "keras": {},
+    "simplenet": {"drop_rates": "drop_rates", "scale": "scale", "strides": "strides"},
     "sret": {
         "base_dims": "head_dims",
         "groups1": "slices",
@@ -86,19 +80,6 @@ BY_NAME = ("create_model", "get_model")  # functions whose first argument is the
 AUXILIARY_BY_DEFAULT = {("torchvision", "googlenet"), ("torchvision", "inception_v3")}
 LIBRARIES = {"SReT repository": "sret", "SReT_wo_slice": "sret", "SReT": "sret"}
 
-# Arguments of the bare classes of the SReT repository, in order, and the row that they override.
-SRET_CLASSES = {
-    "SReT": "sret_t",
-    "Distilled_SReT": "sret_t",
-    "RecursiveTransformer": "sret_t_wo_slice",
-    "DistilledRecursiveTransformer": "sret_t_wo_slice",
-}
-SRET_STAGES = ("base_dims", "depth", "recursive_num")
-SRET_ARGUMENTS = {
-    "sret_t": ("groups1", "groups2", "heads", "mlp_ratio", "np_mlp_ratio"),
-    "sret_t_wo_slice": ("heads", "mlp_ratio", "np_mlp_ratio"),
-}
-
 
 def parse_constructor(case: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
     """Source library, our architecture and its overrides.
@@ -111,10 +92,7 @@ def parse_constructor(case: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]
     library = LIBRARIES.get(library, library)
     if library not in FIELDS:
         raise UsageError(f"no library {library!r} is known; there are {', '.join(FIELDS)}")
-    if library == "sret":
-        name, keywords = sret_constructor(call)
-    else:
-        name, keywords = named_constructor(library, call)
+    name, keywords = READERS.get(library, partial(named_constructor, library))(call)
     classes = keywords.get("classes", keywords.get("num_classes", case["num_classes"]))
     headless = not classes or not keywords.get("include_top", True)
     auxiliary = keywords.get("aux_logits", (library, name) in AUXILIARY_BY_DEFAULT)
@@ -167,21 +145,6 @@ def fields(
             raise UsageError(f"we lack the argument `{keyword}={value!r}` of {library}")
         result[FIELDS[library][keyword]] = tuple(value) if isinstance(value, list) else value
     return result
-
-
-def sret_constructor(call: Call) -> tuple[str, dict[str, Any]]:
-    """Our row for a constructor of the SReT repository, `SReT_T` or the bare class `SReT`."""
-    function, arguments, keywords = call
-    if function not in SRET_CLASSES:
-        return function.lower(), dict(keywords)
-    name = SRET_CLASSES[function]
-    order = ("image_size", "patch_size", "stride", *SRET_STAGES, *SRET_ARGUMENTS[name])
-    keywords = dict(zip((*order, "num_classes", "in_chans"), arguments, strict=False)) | keywords
-    depth, shared = keywords.get("depth", (4, 10, 6)), keywords.get("recursive_num", (2, 5, 3))
-    keywords["recursions"] = tuple(d // blocks for d, blocks in zip(depth, shared, strict=False))
-    for unused in ("depth", "patch_size", "stride"):  # the repository ignores the last two
-        keywords.pop(unused, None)
-    return name, keywords
 
 
 def sret_permutation(case: Mapping[str, Any]) -> Callable[[int, int], np.ndarray]:

@@ -113,6 +113,22 @@ def test_a_constructor_is_read_and_never_evaluated():
             ("timm", "tnt_b_patch16_224", {"num_classes": 7, "image_size": (160, 96)}),
         ),
         (
+            "simplenet.simplenetv1_9m_m1(num_classes=3, scale=0.5, drop_rates={6: 0.1, 15: 0.2})",
+            (
+                "simplenet",
+                "simplenetv1_9m_m1",
+                {"num_classes": 3, "drop_rates": (("stage1_pool", 0.0), ("head", 0.0))},
+            ),
+        ),
+        (
+            "simplenet.SimpleNet(3, 3, 0.5, 2, mode=1)",
+            (
+                "simplenet",
+                "simplenet_cifar_310k",
+                {"num_classes": 3, "scale": 0.5, "strides": (2, 2, 2)},
+            ),
+        ),
+        (
             "SReT_wo_slice.SReT_S_wo_slice_finetune_384(pretrained=False, drop_path_rate=0.0)",
             ("sret", "sret_s_wo_slice_finetune_384", {"num_classes": 7}),
         ),

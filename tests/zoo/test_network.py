@@ -19,6 +19,7 @@ MAIN = (
     "tnt_s_patch16_224",
     "sret_t",
     "efficientnet_b0",
+    "simplenet_cifar_310k",
     "hopfield_mil_nano",
     "lssl_nano",
 )

@@ -12,11 +12,12 @@ from zoo.efficientnet import Stage
 from zoo.inception import Fork, Mixed, Pool, Residual, Unit
 from zoo.layers.factory import Factory
 from zoo.layers.group_norm import GroupNorm
+from zoo.simplenet import Unit as SimpleUnit
 
 CLASSES = {"num_classes": 5}
 FEW_GROUPS = Factory(GroupNorm, groups=4)
 SIDES = {"resnet": (32, 24), "resnetv2": (32, 24), "inception": (75, 79), "nasnet": (33, 38)}
-SIDES |= {"tnt": (11, 14), "sret": (32, 24), "efficientnet": (33, 26)}
+SIDES |= {"tnt": (11, 14), "sret": (32, 24), "efficientnet": (33, 26), "simplenet": (33, 26)}
 
 
 def tiny(name):
@@ -69,6 +70,12 @@ def efficientnet(model):
     return {"width": 0.5, "depth": 1.0, "stages": (Stage(1, 3, 16, 1, 1), Stage(6, 5, 24, 2, 2))}
 
 
+def simplenet(model):
+    """Two stages of narrow units, 3×3 and 1×1; a stride where there are some."""
+    stages = ((SimpleUnit(16), SimpleUnit(16)), (SimpleUnit(32, 1), SimpleUnit(16)))
+    return {"stages": stages, "strides": model.strides[:1], "scale": 0.5}
+
+
 def nasnet(model):
     """One normal cell in a stage."""
     return {"cells": (1, 1), "filters": 8, "stem_width": 4}
@@ -101,6 +108,7 @@ SHRINK = {
     "resnetv2": resnetv2,
     "inception": inception,
     "efficientnet": efficientnet,
+    "simplenet": simplenet,
     "nasnet": nasnet,
     "tnt": tnt,
     "sret": sret,

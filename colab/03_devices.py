@@ -20,7 +20,7 @@ VIRTUAL_DEVICES = 8  # as many as the CPU pretends to be
 
 gpu = shutil.which("nvidia-smi") is not None
 tpu = not gpu and any([*Path("/dev").glob("accel*"), *Path("/dev").glob("vfio/[0-9]*")])
-extra = "[cuda]" if gpu else "[tpu]" if tpu else ""
+extra = "[samples,cuda]" if gpu else "[samples,tpu]" if tpu else "[samples]"
 distribution = f"jax-functional-zoo{extra} @ git+{REPOSITORY}"
 if importlib.util.find_spec("jax_functional_zoo") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", distribution], check=True)

@@ -1,6 +1,7 @@
 """How Sphinx makes the site: `sphinx-build -W docs docs/_build`."""
 
 import re
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -26,7 +27,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
 ]
-exclude_patterns = ["_build", "**/__pycache__"]
+exclude_patterns = ["_build", "jupyter_execute", "**/__pycache__"]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -64,7 +65,16 @@ def _literal(found):
     return f"``{found[1]}``" + (r"\ " if found[2] else "")
 
 
+def with_pages(app):
+    """Writes the pages that are made from the code, and takes in the notebooks."""
+    pages.write(Path(app.srcdir), REPOSITORY)
+    tutorials = Path(app.srcdir, "tutorials")
+    tutorials.mkdir(exist_ok=True)
+    for notebook in (ROOT / "colab").glob("*.ipynb"):
+        shutil.copy2(notebook, tutorials)
+
+
 def setup(app):
-    """Writes the pages that are made from the code, then lets Sphinx read them."""
-    app.connect("builder-inited", lambda app: pages.write(Path(app.srcdir), REPOSITORY))
+    """Has the other pages written before Sphinx reads them."""
+    app.connect("builder-inited", with_pages)
     app.connect("autodoc-process-docstring", as_restructured_text, priority=100)  # before napoleon

@@ -20,7 +20,7 @@ from train.cli.options import options
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-MADE = ("tables", "reference", "_build")  # from the code, by docs/pages.py and Sphinx
+MADE = ("tables", "reference", "tutorials", "_build")  # by docs/pages.py and Sphinx
 PAGES = sorted(
     path.relative_to(DOCS).as_posix()
     for path in DOCS.rglob("*.md")

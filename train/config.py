@@ -9,7 +9,7 @@ from typing import Any, Literal
 from checkpoints.retention import Retention
 from train import lengths
 from train.augment.shorthand import Augmentations, calls_of
-from train.call import Call
+from train.calls import Call
 from train.typed_json import from_json
 from zoo.errors import UsageError
 

@@ -8,7 +8,7 @@ import pytest
 
 from checkpoints.preprocess import Preprocess
 from train.augment import Augment, augmentation_of
-from train.call import Call
+from train.calls import Call
 from train.data import eval_batches, few_shot, train_batches
 from zoo.errors import UsageError
 

@@ -1,9 +1,22 @@
 """What arguments of augmentations must be, in sentences."""
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from zoo.errors import UsageError, closest
+
+
+@contextlib.contextmanager
+def saying(what: str) -> Iterator[None]:
+    """Lets refusals begin with what they are of.
+
+    Names of its arguments stand in quotes, so that a command does not take them for its options.
+    """
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{what}: {str(error).replace('`', chr(39))}") from error
 
 
 def require(

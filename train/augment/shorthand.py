@@ -12,7 +12,7 @@ from checkpoints.preprocess import Preprocess
 from train.augment.augmentation import Augmentation
 from train.augment.checks import require
 from train.augment.table import augmentation_of
-from train.call import Call
+from train.calls import Call
 from zoo.errors import UsageError
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from train.augment.augmentation import Augmentation
 from train.augment.augmix import augmix
-from train.augment.checks import require
+from train.augment.checks import require, saying
 from train.augment.colour import color_jitter
 from train.augment.erasing import random_erasing
 from train.augment.geometry import (
@@ -22,7 +22,7 @@ from train.augment.geometry import (
 )
 from train.augment.operation import Operation
 from train.augment.policies import autoaugment, randaugment, trivialaugment
-from train.call import Call
+from train.calls import Call, looked_up
 from train.typed_json import from_json
 from zoo.errors import UsageError, closest
 
@@ -91,16 +91,9 @@ def augmentation_of(calls: Sequence[Call]) -> Augmentation:
 
 
 def _made(call: Call) -> Any:
-    if call.name not in NAMES:
-        raise UsageError(
-            f"`augment` must name one of {', '.join(NAMES)}; got {call.name!r}"
-            f"{closest(call.name, NAMES)}"
-        )
-    make = NAMES[call.name]
-    try:
+    make = looked_up(call, "augment", NAMES)
+    with saying(f"`augment` {call.name}"):
         return make(**_read(call.arguments, make))
-    except UsageError as error:
-        raise UsageError(f"`augment` {call.name}: {error}") from error
 
 
 def _read(arguments: dict[str, Any], make: Callable[..., Any]) -> dict[str, Any]:

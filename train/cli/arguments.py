@@ -75,7 +75,7 @@ def _method(kind: Any) -> Any:
     """Rule of tyro for a method with arguments, `mixup:alpha=0.2`."""
     from tyro.constructors import PrimitiveConstructorSpec
 
-    from train.call import Call
+    from train.calls import Call
 
     if kind.type is not Call:
         return None
@@ -93,7 +93,7 @@ def _augmentations(kind: Any) -> Any:
     from tyro.constructors import PrimitiveConstructorSpec
 
     from train.augment.shorthand import Augmentations, calls_of
-    from train.call import Call
+    from train.calls import Call
 
     if kind.type != Augmentations:
         return None
@@ -110,7 +110,7 @@ def _assignments(kind: Any) -> Any:
     """Rule of tyro for fields with JSON values, `drop_path=0.1 aux_heads=true`."""
     from tyro.constructors import PrimitiveConstructorSpec
 
-    from train.call import assignment
+    from train.calls import assignment
 
     if kind.type != dict[str, Any]:
         return None
@@ -145,7 +145,7 @@ def _retention(kind: Any) -> Any:
     from tyro.constructors import PrimitiveConstructorSpec
 
     from checkpoints.retention import Retention
-    from train.call import assignment
+    from train.calls import assignment
     from train.typed_json import from_json
 
     if kind.type is not Retention:

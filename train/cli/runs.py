@@ -8,7 +8,7 @@ import tyro
 
 from train import hosts
 from train.augment import Augment, calls_of, shortened
-from train.call import Call, assignment
+from train.calls import Call, assignment
 from train.cli import arguments, defaults
 from train.cli.options import spelled
 from train.config import Config

@@ -7,25 +7,27 @@ A config names methods with JSON arguments; `built` makes values of them. From P
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import optax
 
 import checkpoints
 from checkpoints.preprocess import Preprocess
-from train.calls import looked_up, made
-from train.config import Call
+from train.augment.checks import saying
+from train.calls import Call, looked_up, made
 from train.data import Dataset
 from train.methods.adversarial import adversarial
 from train.methods.auxiliary import auxiliary, scheduled_drop_path
 from train.methods.distillation import distillation
 from train.methods.entropy import entropy_penalty
+from train.methods.erasing import random_erasing
 from train.methods.imbalance import focal
 from train.methods.mixing import cutmix, mixup
 from train.methods.noise import gaussian_noise
 from train.methods.rotation import Turned, Unturned, turned
 from train.methods.sharpness import sharpness_aware
 from train.methods.teacher import mean_teacher
-from train.objective import Objective, on, supervised
+from train.objective import Batch, Objective, next_examples, on, supervised
 from train.task import CLASSES, Task
 from zoo.errors import UsageError
 from zoo.parameters import Parameters, chained
@@ -48,8 +50,13 @@ class Setting(NamedTuple):
     preprocess: Any = None
 
 
-def _on_mixed(transform: Callable[..., Any]) -> Callable[..., Objective]:
-    return lambda inner, setting, **given: on(transform(**given), inner)
+def _on(transform: Callable[..., Any]) -> Callable[..., Objective]:
+    return lambda inner, setting, **given: on(transform(setting, **given), inner)
+
+
+def _plain(transform: Callable[..., Any]) -> Callable[..., Any]:
+    """A transform that needs nothing of the run."""
+    return lambda setting, **given: transform(**given)
 
 
 def _auxiliary(inner: Objective, setting: Setting, **options: Any) -> Objective:
@@ -96,9 +103,9 @@ def _adversarial(
     )
 
 
-def _noise(inner: Objective, setting: Setting, *, sigma: float) -> Objective:
+def _noise(setting: Setting, *, sigma: float) -> Any:
     """The spread is a share of the range of pixels, or in units of the numbers of a series."""
-    return on(gaussian_noise(sigma / np.asarray(setting.preprocess.std, np.float32)), inner)
+    return gaussian_noise(sigma / np.asarray(setting.preprocess.std, np.float32))
 
 
 def _entropy(inner: Objective, setting: Setting, **options: Any) -> Objective:
@@ -111,23 +118,35 @@ def _focal(inner: Objective, setting: Setting, **options: Any) -> Objective:
     return supervised(setting.task, loss=focal(setting.task.loss, **options))
 
 
-def _rotation(inner: Objective, setting: Setting) -> Objective:
+def _erasing(setting: Setting, **given: Any) -> Any:
+    """JSON has lists, and whole numbers for those that need not be."""
     del setting
-    return on(turned, inner)
+    plain = {name: _pair(value) for name, value in given.items()}
+    with saying("`objective` random_erasing"):
+        return made(random_erasing, Call("random_erasing", plain))
 
 
+def _pair(value: Any) -> Any:
+    return tuple(map(float, value)) if isinstance(value, list) else value
+
+
+# Of whole batches, before the network sees them.
+TRANSFORMS: dict[str, Callable[..., Any]] = {
+    "mixup": _plain(mixup),
+    "cutmix": _plain(cutmix),
+    "random_erasing": _erasing,
+    "noise": _noise,
+    "rotation": _plain(lambda: turned),
+}
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "auxiliary": _auxiliary,
     "focal": _focal,
     "scheduled_drop_path": _scheduled,
     "distillation": _distilled,
     "mean_teacher": _mean_teacher,
-    "mixup": _on_mixed(mixup),
-    "cutmix": _on_mixed(cutmix),
     "adversarial": _adversarial,
-    "noise": _noise,
     "entropy": _entropy,
-    "rotation": _rotation,
+    **{name: _on(make) for name, make in TRANSFORMS.items()},
 }
 # Of methods that bring labels of their own: what is trained on, and what is evaluated on.
 VIEWS: dict[str, tuple[Callable[[Dataset], Dataset], Callable[[Dataset], Dataset]]] = {
@@ -160,6 +179,26 @@ def objective_of(calls: Sequence[Call], setting: Setting) -> Objective:
             make = _known(call, "objective", OBJECTIVES, OPTIMIZERS)
             objective = made(make, call, objective, setting)
     return objective
+
+
+def transformed(calls: Sequence[Call], setting: Setting, batch: Batch, key: Any) -> Batch:
+    """What a config's methods make of a batch before the network sees it.
+
+    Args:
+        calls: as of `objective_of`; the last is the outermost. What lies inside a method that is no
+            transform is that method's own.
+        setting: of the run.
+        batch: of the global batch, all of it.
+        key: as an objective gets it.
+    """
+    for call in reversed(calls):
+        if call.name in TRANSFORMS:
+            transform = made(TRANSFORMS[call.name], call, setting)
+            batch = transform(batch, next_examples(batch, None), jax.random.fold_in(key, 0))
+            key = jax.random.fold_in(key, 1)
+        elif call.name not in (*OPTIMIZERS, "scheduled_drop_path"):
+            break
+    return batch
 
 
 def optimizer_of(calls: Sequence[Call], optimizer: Any) -> Any:

@@ -7,7 +7,7 @@ from PIL import Image
 from checkpoints.preprocess import Preprocess
 from train.augment import augmentation_of
 from train.augment.table import OPERATIONS
-from train.call import Call
+from train.calls import Call
 
 pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("ignore")]
 

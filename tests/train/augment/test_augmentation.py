@@ -13,7 +13,7 @@ from train.augment.erasing import random_erasing
 from train.augment.operation import picture_of, pixels
 from train.augment.spaces import COLOURED, GEOMETRIC
 from train.augment.table import OPERATIONS
-from train.call import Call
+from train.calls import Call
 
 GREY = Preprocess(image_size=8, crop_pct=1.0, mean=(0.5,), std=(0.5,))
 COLOUR = Preprocess(image_size=32, crop_pct=0.875, interpolation="bilinear")

@@ -13,7 +13,7 @@ from checkpoints.preprocess import Preprocess
 from train.augment import augmentation_of
 from train.augment.augmentation import resized_crop
 from train.augment.decoding import decoded, needed, upright_size
-from train.call import Call
+from train.calls import Call
 from train.data.dataset import few_shot
 
 SMALL = Preprocess(image_size=32, crop_pct=0.875)

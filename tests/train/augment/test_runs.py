@@ -14,7 +14,7 @@ from checkpoints import store
 from jax_functional_zoo.__main__ import main
 from train import config_file
 from train.augment import NAMES
-from train.call import Call
+from train.calls import Call
 
 TINY = ["--model", "resnet8", "--set", "stage_sizes=[1]", "width=8", "--batch-size", "24"]
 ALL = [name for name in NAMES if name != "repeated"]
@@ -80,7 +80,7 @@ def test_what_an_earlier_version_saved_is_read(planned, tmp_path):
     ("options", "said"),
     [
         (["--augment", "randagument"], "did you mean 'randaugment'"),
-        (["--augment", "augmix:severity=0"], "`severity` must be from 1 to 10, got 0"),
+        (["--augment", "augmix:severity=0"], "'severity' must be from 1 to 10, got 0"),
         (["--augment", "repeated:views=5"], "must be divisible by the 5 views, got 24"),
         (["--crop", "0.5", "--augment", "random_resized_crop"], "random_resized_crop twice"),
         (["--rotate", "200"], "`--rotate` must be from 0 to 180, got 200"),

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from train.augment import NAMES, Augment, augmentation_of, shortened
-from train.call import Call
+from train.calls import Call
 from train.config import Config
 from zoo.errors import UsageError
 
@@ -22,24 +22,24 @@ def test_names_may_stand_in_any_order_but_a_crop_is_first():
     [
         ("randagument", "did you mean 'randaugment'"),
         ("randaugment:magnitud=3", "no argument 'magnitud'; did you mean 'magnitude'"),
-        ("randaugment:magnitude=31", "`magnitude` must be from 0 to 30, got 31"),
-        ("randaugment:num_ops=1.5", "`num_ops` must be int, got 1.5"),
-        ("randaugment:num_magnitude_bins=1", "`num_magnitude_bins` must be from 2 up, got 1"),
-        ("randaugment:fill=256", "`fill` must be from 0 to 255, got 256"),
+        ("randaugment:magnitude=31", "'magnitude' must be from 0 to 30, got 31"),
+        ("randaugment:num_ops=1.5", "'num_ops' must be int, got 1.5"),
+        ("randaugment:num_magnitude_bins=1", "'num_magnitude_bins' must be from 2 up, got 1"),
+        ("randaugment:fill=256", "'fill' must be from 0 to 255, got 256"),
         ("trivialaugment:interpolation=bilnear", "did you mean 'bilinear'"),
         ("autoaugment:policy=cifar", "did you mean 'cifar10'"),
-        ("augmix:severity=11", "`severity` must be from 1 to 10, got 11"),
-        ("augmix:alpha=0", "`alpha` must be from 0.001 up, got 0"),
-        ("color_jitter:hue=0.6", "`hue` must be from 0 to 0.5, got 0.6"),
-        ("color_jitter:brightness=much", "`brightness` must be float, got 'much'"),
-        ("random_erasing:probability=2", "`probability` must be from 0 to 1, got 2"),
-        ("random_erasing:fill=mean", "`fill` must be int, got 'mean'"),
-        ("random_erasing:scale=0.5", "`scale` must be tuple[float, float], got 0.5"),
-        ("random_resized_crop:scale=[0.5,0.2]", "`scale` must be two numbers in their order"),
-        ("random_resized_crop:ratio=[0,2]", "`ratio` must be two numbers in their order, above 0"),
-        ("affine:rotate=181", "`rotate` must be from 0 to 180, got 181"),
+        ("augmix:severity=11", "'severity' must be from 1 to 10, got 11"),
+        ("augmix:alpha=0", "'alpha' must be from 0.001 up, got 0"),
+        ("color_jitter:hue=0.6", "'hue' must be from 0 to 0.5, got 0.6"),
+        ("color_jitter:brightness=much", "'brightness' must be float, got 'much'"),
+        ("random_erasing:probability=2", "'probability' must be from 0 to 1, got 2"),
+        ("random_erasing:fill=mean", "'fill' must be int, got 'mean'"),
+        ("random_erasing:scale=0.5", "'scale' must be tuple[float, float], got 0.5"),
+        ("random_resized_crop:scale=[0.5,0.2]", "'scale' must be two numbers in their order"),
+        ("random_resized_crop:ratio=[0,2]", "'ratio' must be two numbers in their order, above 0"),
+        ("affine:rotate=181", "'rotate' must be from 0 to 180, got 181"),
         ("horizontal_flip:p=0.5", "no argument 'p'; there are probability"),
-        ("repeated:views=0", "`views` must be from 1 up, got 0"),
+        ("repeated:views=0", "'views' must be from 1 up, got 0"),
         ("scaled_decoding:factor=2", "no argument 'factor'; there is none"),
     ],
 )

@@ -129,6 +129,22 @@ def as_json(report: Report) -> dict[str, Any]:
     return found | dict(report.extra)
 
 
+def rows(report: Report) -> list[list[str]]:
+    """Figures and intervals as the rows of a table, the slices below the whole."""
+    found = [["examples", f"{len(report.answers.labels):,}", ""]]
+    found += [[name.replace("_", " "), *_cells(value)] for name, value in report.figures.items()]
+    found += [[name.replace("_", " "), f"{x:.4f}", ""] for name, x in report.extra.items()]
+    for name, figures in report.slices.items():
+        count = f"{figures['count'].value:,.0f} examples"
+        found += [[f"{name}: accuracy", *_cells(figures["accuracy"])], ["", count, ""]]
+    return found
+
+
+def _cells(interval: Interval) -> list[str]:
+    wide = "" if np.isnan(interval.low) else f"{interval.low:.4f} to {interval.high:.4f}"
+    return [f"{interval.value:.4f}", wide]
+
+
 COLUMNS = "recall", "precision", "f1", "count"
 
 

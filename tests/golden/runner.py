@@ -22,7 +22,7 @@ import optax
 import checkpoints
 import zoo
 from checkpoints.convert.rules import renumbered
-from tests.golden import fill, memory, sequence
+from tests.golden import components, fill, memory, sequence
 from tests.golden.compare import Outcome, gradient_error, norms, relative
 from tests.golden.constructors import parse_constructor, transforms_input
 
@@ -209,6 +209,7 @@ def check_memory(
 
 
 CHECKS: dict[str, Callable[[dict[str, Any], dict[str, np.ndarray]], Outcome]] = {
+    "cbc": components.check,
     "lssl": sequence.check_lssl,
     "preprocess": check_preprocess,
     "hopfield": partial(check_memory, memory.hopfield_errors),

@@ -173,6 +173,9 @@ class Config:
     """Trace so many updates after the tenth, to profile/ in the run directory, for xprof."""
     wandb: str | None = None
     """Also log to this project of Weights & Biases."""
+    sampling: Literal["balanced"] | None = None
+    """Which images are trained on: balanced ones of each class alike, those of rare ones more
+    often; None is every image once in an epoch."""
     class_weights: Literal["balanced"] | None = None
     """Weights of the classes in the loss: balanced ones let each class count the same."""
     objective: tuple[Call, ...] = ()

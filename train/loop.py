@@ -146,6 +146,7 @@ def _opened(begun: Beginning, place: Place, mesh: Mesh) -> Iterator[Run]:
         position=begun.progress.examples,
         shard=hosts.shard(),
         threads=config.threads,
+        sampler=planned.sampler,
     )
     with contextlib.ExitStack() as stack:
         stack.callback(batches.close)

@@ -13,6 +13,7 @@ from train import data_facts, methods, run_unfreezing
 from train.augment import Augmentation, augmentation_of, calls_of
 from train.config import Config
 from train.data import Dataset, few_shot, parts
+from train.data.sampling import Sampler, balanced
 from train.evaluations import Measured, open_data, open_named, open_own
 from train.loggers import require_libraries
 from train.network import Network, load_network
@@ -45,6 +46,7 @@ class Plan(NamedTuple):
         objective: what is minimised.
         parameters: what is trained, or None if that is everything.
         starts: the step from which on each parameter is, or None if that is the first.
+        sampler: which example stands where, or None if each does once in an epoch.
     """
 
     config: Config
@@ -60,6 +62,7 @@ class Plan(NamedTuple):
     objective: Objective
     parameters: Parameters | None
     starts: Any = None
+    sampler: Sampler | None = None
 
 
 def plan(
@@ -120,6 +123,7 @@ def plan(
         objective=objective,
         parameters=parameters,
         starts=starts,
+        sampler=balanced(training) if config.sampling == "balanced" else None,
     )
 
 

@@ -5,17 +5,16 @@ exact. Grain reads them in order with threads, ahead of the consumer. JAX is nev
 """
 
 import dataclasses
-import functools
 import sys
 from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
 from checkpoints.preprocess import Preprocess
 from train.data.dataset import Dataset, kind_of, require_label, undecoded
 from train.data.kinds import zeros
+from train.data.sampling import Sampler, Shuffled
 from zoo.errors import UsageError
 
 Batch = dict[str, np.ndarray]
@@ -25,8 +24,7 @@ Batch = dict[str, np.ndarray]
 # `Augmentation` may ask for several `views` of each example, and for `scaled` decoding of files.
 Augmentation = Callable[[Any, np.random.Generator, Preprocess], np.ndarray]
 
-# Second words of the seeds, so that the order and the augmentation draw from independent streams.
-ORDER, AUGMENT = 0, 1
+AUGMENT = 1  # second word of the seeds; those of `train.data.sampling` are others
 
 
 def train_batches(
@@ -39,6 +37,7 @@ def train_batches(
     position: int = 0,
     shard: tuple[int, int] = (0, 1),
     threads: int = 2,
+    sampler: Sampler | None = None,
 ) -> Generator[Batch, None, None]:
     """Endless batches of the shuffled data, each epoch in a new order.
 
@@ -56,6 +55,8 @@ def train_batches(
         position: number of examples, over all shards, that earlier batches have taken.
         shard: `(i, n)` gives the i-th of n equal, contiguous parts of each global batch.
         threads: how many batches are prepared at the same time; 0 does the work in the caller.
+        sampler: (seed, position) -> index of an example, such as `train.data.sampling.balanced`
+            makes; None is every example once in an epoch.
 
     Returns:
         An iterator of {"input": float32 (b, h, w, c), "label": int32 (b,)}, b = batch_size / n.
@@ -79,7 +80,9 @@ def train_batches(
     """
     check_sizes(data, batch_size, shard)
     check_views(getattr(augment, "views", 1), batch_size, position)
-    return read(TrainBatches(data, preprocess, augment, batch_size, seed, position, shard), threads)
+    chosen = sampler or Shuffled(len(data))
+    batches = TrainBatches(data, preprocess, augment, batch_size, seed, position, shard, chosen)
+    return read(batches, threads)
 
 
 def eval_batches(
@@ -130,6 +133,7 @@ class TrainBatches:
     seed: int
     position: int
     shard: tuple[int, int]
+    sampler: Sampler
 
     def __len__(self) -> int:
         return (sys.maxsize - self.position) // self.batch_size  # as good as endless
@@ -157,8 +161,7 @@ class TrainBatches:
 
     def example(self, position: int) -> tuple[np.ndarray, Any]:
         """The image and label at a position of the endless stream, where views are neighbours."""
-        epoch, offset = divmod(position // self.views, len(self.data))
-        index = int(order(len(self.data), self.seed, epoch)[offset])
+        index = self.sampler(self.seed, position // self.views)
         if self.augment is None:
             example = self.data[index]
             require_label(self.data, index, example["label"])
@@ -171,12 +174,6 @@ class TrainBatches:
         example = self.data[index]
         require_label(self.data, index, example["label"])
         return self.augment(example["input"], rng, self.preprocess), example["label"]
-
-
-@functools.lru_cache(maxsize=2)  # an epoch's end and the next one's beginning
-def order(length: int, seed: int, epoch: int) -> Int[np.ndarray, " length"]:
-    """The permutation of an epoch."""
-    return np.random.default_rng((seed, ORDER, epoch)).permutation(length)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,8 +19,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from zoo import create_model, init_variables
-from zoo.layers import state_space
-from zoo.layers.linear_state_space import LinearStateSpace
+from zoo.lssl import state_space
+from zoo.lssl.linear_state_space import LinearStateSpace
 
 LENGTHS = tuple(4**n for n in range(4, 9))
 WIDTH, STATES = 32, 32

@@ -60,5 +60,3 @@ S4 = Table(
     constants=constants,
     example=example,
 )
-
-TABLES = {"s4": S4}

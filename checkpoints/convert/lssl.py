@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
+import flax.linen as nn
 import numpy as np
 
 from checkpoints.convert import linear_state_space
 from checkpoints.convert.leaves import DENSE, NORM
 from checkpoints.convert.rules import Path, Rule, Shape, Table
 from zoo.errors import UsageError
+from zoo.lssl import LinearStateSpace
 
 
 def constants(shapes: Mapping[Path, Shape]) -> dict[str, np.ndarray]:
@@ -27,7 +29,7 @@ def example(tensors: Mapping[str, np.ndarray]) -> Shape:
     return (1, tensors["encoder.weight"].shape[1])
 
 
-S4 = Table(
+NETWORK = Table(
     rules=(
         Rule("encoder", "encoder", DENSE),
         Rule("block{b}/layer", "model.layers.{b}.layer", linear_state_space.LAYER),
@@ -49,4 +51,10 @@ S4 = Table(
     example=example,
 )
 
-TABLES = {"s4": S4}
+
+def s4(model: nn.Module) -> Table:
+    """The table of a network, or of a layer alone."""
+    return linear_state_space.S4 if isinstance(model, LinearStateSpace) else NETWORK
+
+
+TABLES = {"s4": s4}

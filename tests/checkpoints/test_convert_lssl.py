@@ -7,8 +7,7 @@ import pytest
 
 import checkpoints
 import zoo
-from zoo.layers import transition
-from zoo.lssl import LSSL
+from zoo.lssl import LSSL, transition
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,11 @@ import checkpoints
 import zoo
 from tests.golden import fill
 from tests.golden.compare import Outcome, gradient_error, norms, relative
-from zoo.layers import discretization, hippo, state_space, transition
+from zoo.layers import hippo
 from zoo.layers.activation import gelu
-from zoo.layers.linear_state_space import LinearStateSpace
 from zoo.layers.norm import LayerNorm
-from zoo.lssl import LSSL
+from zoo.lssl import LSSL, discretization, state_space, transition
+from zoo.lssl.linear_state_space import LinearStateSpace
 
 Case = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -180,7 +180,7 @@ def discretized(prefix: str, arrays: Arrays, a: Any, b: Any, dt: float) -> dict[
 
 
 def transition_error(case: Case, arrays: Arrays) -> dict[str, float]:
-    """Systems of `zoo.layers.transition` from recorded parameters, discretised."""
+    """Systems of `zoo.lssl.transition` from recorded parameters, discretised."""
     config = case["config"]
 
     def check(dtype: Any) -> dict[str, float]:

@@ -9,10 +9,10 @@ import pytest
 import scipy.linalg
 
 import zoo
-from zoo.layers import discretization, hippo, transition, tridiagonal
-from zoo.layers.fft_convolution import causal_convolution
-from zoo.layers.linear_state_space import LinearStateSpace
-from zoo.lssl import LSSL
+from zoo.layers import hippo
+from zoo.lssl import LSSL, discretization, transition, tridiagonal
+from zoo.lssl.fft_convolution import causal_convolution
+from zoo.lssl.linear_state_space import LinearStateSpace
 
 FORMS = (transition.legs, transition.legt, transition.lagt, transition.lagt_toeplitz)
 

@@ -18,8 +18,9 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 import zoo
 from tests.zoo import tiny
 from zoo.catalogue import CATALOGUE
-from zoo.layers import discretization, tridiagonal, windows
-from zoo.layers.fft_convolution import causal_convolution
+from zoo.layers import windows
+from zoo.lssl import discretization, tridiagonal
+from zoo.lssl.fft_convolution import causal_convolution
 
 BATCH = PartitionSpec("data")
 SMALL_SERIES = {"width": 4, "state_size": 4, "depth": 1, "num_classes": 3}

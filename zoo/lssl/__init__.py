@@ -7,15 +7,21 @@ An image is read as a sequence of its pixels, row by row; sequences are (batch, 
 
 In reading order:
 
-- `zoo.layers.linear_state_space`: the layer itself, in its three forms;
+- `zoo.layers.hippo`: the systems that remember a signal; `transition`: trainable forms of them,
+  one of which solves with a `tridiagonal` matrix;
+- `discretization`: from a system in time to a recurrence; `state_space`: its kernel and its steps;
+- `fft_convolution`: the kernel and a long sequence; `parameters`: what a layer learns;
+- `linear_state_space`: the layer itself, in its three forms;
 - `block`: one block; `pools`: what becomes of its output over time;
 - `network`: a stack of them, over whole sequences or step by step;
 - `variants`: the paper's networks.
 """
 
 from zoo.lssl.block import Block
+from zoo.lssl.linear_state_space import LinearStateSpace, System
 from zoo.lssl.network import LSSL, Stream
 from zoo.lssl.pools import POOLS, POOLS_TO_LENGTH, Lengths
+from zoo.lssl.transition import Transition
 from zoo.lssl.variants import (
     lssl_bidmc,
     lssl_bidmc_f,
@@ -36,7 +42,10 @@ __all__ = [
     "POOLS_TO_LENGTH",
     "Block",
     "Lengths",
+    "LinearStateSpace",
     "Stream",
+    "System",
+    "Transition",
     "lssl_bidmc",
     "lssl_bidmc_f",
     "lssl_nano",

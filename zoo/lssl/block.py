@@ -4,7 +4,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from zoo.layers.factory import ModuleFactory
-from zoo.layers.linear_state_space import System
+from zoo.lssl.linear_state_space import System
 
 
 class Block(nn.Module):

@@ -15,13 +15,13 @@ from zoo.errors import UsageError
 from zoo.layers.factory import ModuleFactory
 from zoo.layers.head import linear_head
 from zoo.layers.initializers import LECUN_UNIFORM, Initializer
-from zoo.layers.linear_state_space import LinearStateSpace, System
 from zoo.layers.network import Network
 from zoo.layers.norm import LayerNorm
-from zoo.layers.transition import Transition, legs
 from zoo.layers.wide import wide
 from zoo.lssl.block import Block
+from zoo.lssl.linear_state_space import LinearStateSpace, System
 from zoo.lssl.pools import POOLS, POOLS_TO_LENGTH, Lengths
+from zoo.lssl.transition import Transition, legs
 
 
 class Stream(NamedTuple):
@@ -46,7 +46,7 @@ class LSSL(Network):
         state_size: states N of each feature.
         depth: number of blocks.
         channels: outputs M of each feature's state space.
-        transition: the form of A and B, from `zoo.layers.transition`.
+        transition: the form of A and B, from `zoo.lssl.transition`.
         learn: "none" keeps A and B as they begin (LSSL-f), "shared" trains one pair in each block,
             "per_feature" one for each feature.
         learn_dt: train the time steps.

@@ -11,24 +11,24 @@ Gu, Johnson, Goel, Saab, Dao, Rudra & Ré, "Combining Recurrent, Convolutional, 
 Models with Linear State-Space Layers", 2021, https://arxiv.org/abs/2110.13985, sections 3 and 4.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from zoo.errors import UsageError
-from zoo.layers import state_space
 from zoo.layers.activation import gelu
-from zoo.layers.discretization import generalized_bilinear
-from zoo.layers.fft_convolution import causal_convolution
-from zoo.layers.initializers import LECUN_UNIFORM, NORMAL, ZEROS, Initializer, constant
-from zoo.layers.transition import Transition, legs
+from zoo.layers.dense import UniformDense
+from zoo.layers.initializers import NORMAL, ZEROS
 from zoo.layers.wide import wide
+from zoo.lssl import state_space
+from zoo.lssl.discretization import generalized_bilinear
+from zoo.lssl.fft_convolution import causal_convolution
+from zoo.lssl.parameters import TransitionParameters, leaf, time_steps
+from zoo.lssl.transition import Transition, legs
 
 AT_ONCE = 1 << 21  # numbers in the matrices A of the features whose kernels are made together
 
@@ -40,37 +40,6 @@ class System(NamedTuple):
     b: Float[Array, "h n"]
 
 
-class TransitionParameters(nn.Module):
-    """The leaves of a `Transition`: parameters, or constants that a run carries along.
-
-    Attributes:
-        transition: what there is.
-        copies: leading axes, `(features,)` if each feature has its own.
-        trained: parameters, or else constants in "batch_stats".
-    """
-
-    transition: Transition
-    copies: tuple[int, ...]
-    trained: bool
-
-    @nn.compact
-    def __call__(self) -> dict[str, Array]:
-        return {
-            name: leaf(self, self.trained, name, initializer, (*self.copies, *shape))
-            for name, (shape, initializer) in self.transition.parts.items()
-        }
-
-
-def leaf(
-    module: nn.Module, trained: bool, name: str, initializer: Initializer, shape: tuple[int, ...]
-) -> Array:
-    """A parameter; or a constant, which no optimiser sees, in the collection "batch_stats"."""
-    if trained:
-        return module.param(name, initializer, shape, jnp.float32)
-    draw = lambda: initializer(module.make_rng("params"), shape, jnp.float32)  # noqa: E731
-    return module.variable("batch_stats", name, draw).value
-
-
 class LinearStateSpace(nn.Module):
     """The layer, (b, l, h) to (b, l, h), or (b, l, h · m) without its linear map.
 
@@ -78,7 +47,7 @@ class LinearStateSpace(nn.Module):
         width: features H.
         state_size: states N of each.
         channels: outputs M of each.
-        transition: the form of A and B for a size N, from `zoo.layers.transition`.
+        transition: the form of A and B for a size N, from `zoo.lssl.transition`.
         learn: "none" keeps A and B as they begin (LSSL-f), "shared" trains one pair, "per_feature"
             one pair for each feature.
         learn_dt: train the time steps.
@@ -118,7 +87,8 @@ class LinearStateSpace(nn.Module):
         self.D = self.param("D", NORMAL, (features, channels), jnp.float32)
         if self.use_bias:
             self.E = self.param("E", ZEROS, (features, channels), jnp.float32)
-        self.log_dt = leaf(self, self.learn_dt, "log_dt", _log_dt(self), (features,))
+        initial = time_steps(self.dt_range, self.dt_spacing, features)
+        self.log_dt = leaf(self, self.learn_dt, "log_dt", initial, (features,))
         if self.learn == "per_feature":
             copies = (features,)
         self.parts = TransitionParameters(
@@ -126,13 +96,7 @@ class LinearStateSpace(nn.Module):
         )
         self.drop = nn.Dropout(self.dropout, broadcast_dims=(1,))
         if self.use_output:
-            self.output = nn.Dense(
-                features,
-                kernel_init=LECUN_UNIFORM,
-                bias_init=ZEROS,
-                dtype=self.dtype,
-                name="output",
-            )
+            self.output = UniformDense(features, dtype=self.dtype, name="output")
 
     def __call__(self, u: Float[Array, "b l h"], *, train: bool) -> Float[Array, "b l out"]:
         """The convolutional form, for training."""
@@ -166,7 +130,7 @@ class LinearStateSpace(nn.Module):
 
     def initial_state(self, batch: int) -> Float[Array, "b h n"]:
         """Zeros: nothing has been seen."""
-        return jnp.zeros((batch, self.width, self.state_size), self._precision())
+        return jnp.zeros((batch, self.width, self.state_size), wide(self.dtype))
 
     def step(
         self, system: System, state: Float[Array, "b h n"], u: Float[Array, "b1 h1"]
@@ -237,11 +201,8 @@ class LinearStateSpace(nn.Module):
         y = self.drop(jax.lax.collapse(y, 2), deterministic=not train)
         return self.output(y) if self.use_output else y
 
-    def _precision(self) -> Any:
-        return wide(self.dtype)
-
     def _exact(self, x: Array) -> Array:
-        return x.astype(self._precision())
+        return x.astype(wide(self.dtype))
 
     def _check_state(self, state: Array, shape: tuple[int, ...]) -> None:
         expected = (*shape[:1], self.width, self.state_size)
@@ -258,13 +219,6 @@ class LinearStateSpace(nn.Module):
                 f"a sequence must be (batch, length, {self.width}) with a length of at least 1, "
                 f"got {u.shape}; `width` of the layer is its number of features."
             )
-
-
-def _log_dt(layer: LinearStateSpace) -> Initializer:
-    low, high = map(math.log, layer.dt_range)
-    if layer.dt_spacing == "even":
-        return constant(np.linspace(low, high, layer.width))
-    return Initializer("uniform", mean=(low + high) / 2, gain=(high - low) / 2)
 
 
 def _check(layer: LinearStateSpace) -> None:

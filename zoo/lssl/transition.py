@@ -16,9 +16,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from zoo.errors import UsageError
-from zoo.layers import hippo, tridiagonal
-from zoo.layers.discretization import Step
+from zoo.layers import hippo
 from zoo.layers.initializers import Initializer, constant
+from zoo.lssl import tridiagonal
+from zoo.lssl.discretization import Step
 
 Matrices = tuple[Float[Array, "n n"], Float[Array, " n"]]
 Parts = Mapping[str, Array]

@@ -116,7 +116,7 @@ _ = axes.set(xlabel="pixel", title=f"the first one, of shape {series.shape[1:]}"
 # Fourier transforms. Each feature has a kernel of its own, some short, some with a long memory.
 
 # %%
-from zoo.layers.linear_state_space import LinearStateSpace
+from zoo.lssl.linear_state_space import LinearStateSpace
 
 layer = LinearStateSpace(width=6, state_size=32, dt_range=(0.01, 0.5), dt_spacing="even")
 u = jax.random.normal(jax.random.key(1), (1, 64, 6))
@@ -163,8 +163,8 @@ _ = figure.colorbar(image, label="probability")
 # %% [markdown]
 # ## The code in reading order
 #
-# `zoo/layers/hippo.py` has the matrices; `zoo/layers/discretization.py` makes steps of them;
-# `zoo/layers/linear_state_space.py` is the layer, with the kernel and the recurrence side by side;
+# `zoo/layers/hippo.py` has the matrices; `zoo/lssl/discretization.py` makes steps of them;
+# `zoo/lssl/linear_state_space.py` is the layer, with the kernel and the recurrence side by side;
 # `zoo/lssl/block.py` and `zoo/lssl/network.py` stack it. Each fits on a few screens.
 
 # %% [markdown]

@@ -71,7 +71,8 @@ def fetch_url(
             if how := _difference(path, wanted):
                 path.unlink()
                 raise UsageError(
-                    f"The download of {url} is damaged: its {how}. It was deleted; try again."
+                    f"The download of {url} is damaged, or was changed: its {how}. It was deleted; "
+                    "try again."
                 )
             return path, sha256_of(path)
     except OSError as error:

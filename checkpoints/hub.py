@@ -55,8 +55,8 @@ def fetch(
             path.unlink(missing_ok=True)
         next_step = "It was deleted; try again" if not path.exists() else f"Delete {str(path)!r}"
         raise UsageError(
-            f"The download of {where} is damaged: its SHA-256 is {digest}, expected "
-            f"{sha256 or announced}. {next_step}, and if that does not help, "
+            f"The download of {where} is damaged, or was changed: its SHA-256 is {digest}, "
+            f"expected {sha256 or announced}. {next_step}, and if that does not help, "
             f"{endpoint()} serves a wrong file."
         )
     return path, digest

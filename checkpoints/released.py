@@ -11,6 +11,7 @@ import importlib.resources
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def record(card: Card, fingerprint: dict[str, Any]) -> None:
     for row in rows:
         if row["name"] == card.name:
             row["fingerprint"] = fingerprint
-            row["source"] |= {"sha256": seen["sha256"]}
+            row["source"] |= {"sha256": seen["sha256"], "checked_on": _today()}
             row["source"] |= {"revision": seen["commit"]} if "commit" in seen else {}
     partial = path.with_name(f".{_CATALOGUE}.partial")
     try:
@@ -73,6 +74,26 @@ def record(card: Card, fingerprint: dict[str, Any]) -> None:
     except OSError as error:
         raise UsageError(f"The catalogue {str(path)!r} cannot be written: {error}.") from error
     _published.cache_clear()
+
+
+def pinned(card: Card) -> str:
+    """Whether another file under the name of published weights would be noticed, and by what."""
+    source = card.source or {}
+    if source.get("checked_on"):
+        return f"yes, by its SHA-256; checked on {source['checked_on']}"
+    if source.get("sha256"):
+        return "yes, by its SHA-256; never run here"
+    stated = [text for key, text in _STATED.items() if source.get(key)]
+    if stated:
+        return f"in part, by {stated[0]} that its publisher states; never checked"
+    return "no: nobody has recorded its SHA-256, and a changed file would not be noticed"
+
+
+_STATED = {"sha256_prefix": "the first digits of the SHA-256", "md5": "the MD5"}
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
 
 
 def as_text(rows: Sequence[Mapping[str, Any]]) -> str:

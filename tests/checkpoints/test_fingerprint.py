@@ -175,6 +175,7 @@ def test_a_row_of_the_catalogue_is_completed(tmp_path, monkeypatch):
     for function in (released._shipped, released._published):
         function.cache_clear()
     assert found.fingerprint == {"mean": 1.5}
-    assert found.source == card.source | {"sha256": "5a", "revision": "c0"}
+    recorded = {"sha256": "5a", "revision": "c0", "checked_on": found.source["checked_on"]}
+    assert found.source == card.source | recorded
     assert untouched.fingerprint is None
     assert [p.name for p in tmp_path.iterdir()] == ["released.json"]

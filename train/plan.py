@@ -16,11 +16,11 @@ from train.data import Dataset, few_shot, parts
 from train.data.sampling import Sampler, balanced
 from train.evaluations import Measured, open_data, open_named, open_own
 from train.loggers import require_libraries
-from train.network import Network, load_network
+from train.network import Network, check_expected, load_network
 from train.objective import Objective
 from train.optimizer import check_rates, make_optimizer, require_known
 from train.parallel import check_divisible
-from train.run_task import run_task
+from train.run_task import require_kind, run_task
 from train.schedules import make_schedule
 from zoo.errors import UsageError
 from zoo.parameters import Parameters
@@ -100,9 +100,11 @@ def plan(
     training, own = data or _data(config)
     if data is None:
         check_batch(config, config.batch_size, jax.device_count())
-    network = load_network(config, training)
+    require_kind(config, training)
     if parameters is None:
         parameters = methods.parameters_of(config.parameters)
+        check_expected(config, training, parameters)
+    network = load_network(config, training)
     check_rates(config.optimization, _trained(network, parameters))
     steps = total_steps(config, len(training))
     schedule, optimizer = _updates(config, network, len(training), steps)

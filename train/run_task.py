@@ -16,14 +16,9 @@ FOR_CLASSES = ("distillation", "focal", "mean_teacher")
 
 
 def run_task(config: Config, training: Dataset) -> Task:
-    """The task of the training data, its loss smoothed or weighted.
-
-    Raises:
-        UsageError: what the config wants is for one class of several, and labels are others.
-    """
+    """The task of the training data, its loss smoothed or weighted; see `require_kind`."""
     task, smoothing = task_of(training), config.optimization.label_smoothing
-    if task_name(training) != "classes":
-        _refuse_classes(_wanted(config), training)
+    require_kind(config, training)
     if smoothing:
         task = task._replace(loss=functools.partial(softmax_cross_entropy, smoothing=smoothing))
     if config.class_weights == "balanced":
@@ -33,20 +28,27 @@ def run_task(config: Config, training: Dataset) -> Task:
     return task
 
 
+def require_kind(config: Config, training: Dataset) -> None:
+    """Refuses what is for one class of several, where labels are others.
+
+    Raises:
+        UsageError: the config wants such a thing.
+    """
+    wanted = _wanted(config)
+    if wanted and task_name(training) != "classes":
+        raise UsageError(
+            f"{wanted[0]} is for one class of several, and the labels of {training.name!r} are "
+            f"{task_name(training)}; leave it out"
+        )
+
+
 def _wanted(config: Config) -> list[str]:
     """Options that are for one class of several, as messages name them."""
     options = {
         "`label_smoothing`": config.optimization.label_smoothing,
         "`class_weights`": config.class_weights,
+        "`sampling`": config.sampling,
     }
     named: Sequence[Call] = config.objective
     methods = [f"`objective` {call.name}" for call in named if call.name in FOR_CLASSES]
     return [name for name, value in options.items() if value] + methods
-
-
-def _refuse_classes(wanted: Sequence[str], training: Dataset) -> None:
-    if wanted:
-        raise UsageError(
-            f"{wanted[0]} is for one class of several, and the labels of {training.name!r} are "
-            f"{task_name(training)}; leave it out"
-        )

@@ -59,7 +59,7 @@ def main(names):
     """Prints a row for each network, trained and fresh."""
     for name in names:
         side = zoo.model_info(name).input_shape[0]
-        patch, random = side // 8, np.random.default_rng(0)
+        patch, random = side // 4, np.random.default_rng(0)
         model = zoo.create_model(name, num_classes=2)
         images, labels, inside = planted(random, SHOWN, side, patch)
         fresh = zoo.init_variables(model, jax.random.key(0), images)

@@ -10,6 +10,7 @@ from zoo import (
     efficientnet,
     hopfield,
     inception,
+    lnlstm,
     lssl,
     nasnet,
     resnet,
@@ -235,6 +236,8 @@ CATALOGUE: dict[str, Row] = {
     "lssl_speech_f": _LongSeries(lssl.lssl_speech_f, 795_146, (16000, 1), 49.14, "2110.13985"),
     "lssl_bidmc_f": _LongSeries(lssl.lssl_bidmc_f, 200_449, (4000, 2), 21.71, "2110.13985"),
     "lssl_nano": _LongSeries(lssl.lssl_nano, 27_666, (8, 8, 1), 0.0556, "2110.13985"),
+    # Ba et al. 2016, for small images
+    "lnlstm_nano": _Series(lnlstm.lnlstm_nano, 34_698, (8, 8, 1), 0.0021, "1607.06450"),
     # Ramsauer et al. 2020, appendices A.2 and A.3, and forms for small images
     "hopfield_mil": _Series(hopfield.hopfield_mil, 179_202, (32, 230), 0.00365, "2008.02217"),
     "hopfield_mil_nano": _Series(

@@ -41,7 +41,7 @@ def test_a_tree_is_no_file_of_keras(trained, tmp_path):
 
 
 ROWS = ("resnet8", "resnetv2_50x1_bit", "inception_nano", "nasnet_nano", "tnt_nano", "sret_nano")
-ROWS += ("lssl_nano", "hopfield_mil", "efficientnet_lite0", "simplenet_nano")
+ROWS += ("lssl_nano", "hopfield_mil", "efficientnet_lite0", "simplenet_nano", "lnlstm_nano")
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -4,7 +4,6 @@
 syntax and never evaluated, so that their arguments must be literals.
 """
 
-import ast
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tests.golden import fill
-from tests.golden.repositories import READERS, Call
+from tests.golden.repositories import READERS, Call, parse_call
 from zoo.errors import UsageError
 
 # Arguments whose names differ from our fields'.
@@ -101,23 +100,6 @@ def parse_constructor(case: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]
     overrides |= {"permutation": sret_permutation(case)} if library == "sret" else {}
     only = ONLY_TNT if name.startswith("tnt") else ONLY
     return library, name, overrides | fields(library, keywords, only)
-
-
-def parse_call(text: str) -> tuple[str, Call]:
-    """First word and parts of a call.
-
-    Raises:
-        UsageError: it is not one, or an argument is no literal.
-    """
-    try:
-        call = ast.parse(text, mode="eval").body
-        assert isinstance(call, ast.Call)
-        arguments = [ast.literal_eval(a) for a in call.args]
-        keywords = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError, AssertionError) as error:
-        raise UsageError(f"no call with literal arguments: {text!r} ({error})") from error
-    function = ast.unparse(call.func)
-    return function.partition(".")[0], Call(function.rpartition(".")[2], arguments, keywords)
 
 
 def named_constructor(library: str, call: Call) -> tuple[str, dict[str, Any]]:

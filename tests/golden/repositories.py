@@ -1,9 +1,11 @@
 """Constructors of the repositories of papers, in terms of our rows and their fields."""
 
+import ast
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import zoo
+from zoo.errors import UsageError
 from zoo.simplenet import STRIDES
 
 
@@ -13,6 +15,23 @@ class Call(NamedTuple):
     function: str
     arguments: list[Any]
     keywords: dict[str, Any]
+
+
+def parse_call(text: str) -> tuple[str, Call]:
+    """First word and parts of a call.
+
+    Raises:
+        UsageError: it is not one, or an argument is no literal.
+    """
+    try:
+        call = ast.parse(text, mode="eval").body
+        assert isinstance(call, ast.Call)
+        arguments = [ast.literal_eval(a) for a in call.args]
+        keywords = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError, AssertionError) as error:
+        raise UsageError(f"no call with literal arguments: {text!r} ({error})") from error
+    function = ast.unparse(call.func)
+    return function.partition(".")[0], Call(function.rpartition(".")[2], arguments, keywords)
 
 
 Reader = Callable[[Call], tuple[str, dict[str, Any]]]

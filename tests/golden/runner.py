@@ -22,7 +22,7 @@ import optax
 import checkpoints
 import zoo
 from checkpoints.convert.rules import renumbered
-from tests.golden import components, fill, memory, sequence
+from tests.golden import components, fill, memory, recurrent, sequence
 from tests.golden.compare import Outcome, gradient_error, norms, relative
 from tests.golden.constructors import parse_constructor, transforms_input
 
@@ -211,6 +211,7 @@ def check_memory(
 CHECKS: dict[str, Callable[[dict[str, Any], dict[str, np.ndarray]], Outcome]] = {
     "cbc": components.check,
     "lssl": sequence.check_lssl,
+    "lnlstm": partial(check_memory, recurrent.lnlstm_errors),
     "preprocess": check_preprocess,
     "hopfield": partial(check_memory, memory.hopfield_errors),
     "hopular": partial(check_memory, memory.hopular_errors),

@@ -12,6 +12,7 @@ import zoo
 from tests.zoo import tiny
 from zoo.inception import AVG, Mixed, Pool, Residual, Unit, branches, conv, fork
 from zoo.layers.local_attention import ela_l
+from zoo.lnlstm import LNLSTM
 from zoo.lssl import LSSL
 from zoo.nasnet import NASNet
 
@@ -56,6 +57,7 @@ PARTS = {  # what no row shows alone, and a sequence
         partial(zoo.resnet.resnet50, **SMALL, attention_cls=ela_l),
         (32, 24, 3),
     ),
+    "lnlstm": (partial(LNLSTM, width=8, depth=2, num_classes=5), (5, 4, 3)),
     "lssl": (partial(LSSL, width=8, state_size=4, depth=2, channels=2, num_classes=5), (5, 4, 3)),
 }
 ROWS = tiny.structures()

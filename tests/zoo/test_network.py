@@ -22,6 +22,7 @@ MAIN = (
     "simplenet_cifar_310k",
     "hopfield_mil_nano",
     "lssl_nano",
+    "lnlstm_nano",
 )
 WRONG = {
     "uint8": (lambda h, w, c: ((2, h, w, c), jnp.uint8), r"floating-point.*`preprocess`"),
@@ -36,7 +37,7 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 @pytest.mark.parametrize("name", MAIN)
 def test_inputs_of_another_kind_are_told_their_cure(name, wrong):
-    if name == "lssl_nano" and wrong == "no batch":
+    if name in ("lssl_nano", "lnlstm_nano") and wrong == "no batch":
         pytest.skip("an image without a batch is a batch of sequences")
     model, info = zoo.create_model(name), zoo.model_info(name)
     shape, dtype = WRONG[wrong][0](*info.input_shape)

@@ -12,15 +12,15 @@ In reading order:
 - `discretization`: from a system in time to a recurrence; `state_space`: its kernel and its steps;
 - `fft_convolution`: the kernel and a long sequence; `parameters`: what a layer learns;
 - `linear_state_space`: the layer itself, in its three forms;
-- `block`: one block; `pools`: what becomes of its output over time;
+- `block`: one block; `zoo.layers.sequences`: what becomes of its output over time;
 - `network`: a stack of them, over whole sequences or step by step;
 - `variants`: the paper's networks.
 """
 
+from zoo.layers.sequences import POOLS, POOLS_TO_LENGTH, Lengths
 from zoo.lssl.block import Block
 from zoo.lssl.linear_state_space import LinearStateSpace, System
 from zoo.lssl.network import LSSL, Stream
-from zoo.lssl.pools import POOLS, POOLS_TO_LENGTH, Lengths
 from zoo.lssl.transition import Transition
 from zoo.lssl.variants import (
     lssl_bidmc,

@@ -5,10 +5,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from zoo.errors import UsageError
@@ -17,10 +15,10 @@ from zoo.layers.head import linear_head
 from zoo.layers.initializers import LECUN_UNIFORM, Initializer
 from zoo.layers.network import Network
 from zoo.layers.norm import LayerNorm
+from zoo.layers.sequences import Lengths, as_sequence, over_time, require_pool
 from zoo.layers.wide import wide
 from zoo.lssl.block import Block
 from zoo.lssl.linear_state_space import LinearStateSpace, System
-from zoo.lssl.pools import POOLS, POOLS_TO_LENGTH, Lengths
 from zoo.lssl.transition import Transition, legs
 
 
@@ -88,8 +86,7 @@ class LSSL(Network):
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
-        if self.pool not in POOLS:
-            raise UsageError(f"`pool` must be one of {', '.join(POOLS)}; got {self.pool!r}.")
+        require_pool(self.pool)
         if self.depth < 1:
             raise UsageError(f"`depth` must be at least 1, got {self.depth}.")
         # Without a bias, one channel would leave nothing but its sign behind the first norm.
@@ -143,24 +140,17 @@ class LSSL(Network):
         self, images: Float[Array, "b *space c"], *, lengths: Lengths | None = None, train: bool
     ) -> dict[str, Array]:
         """The sequence after the encoder and each block, (b, l, h), and "pooled", (b, h)."""
+        self._require_own_order(lengths)
         x = self.encoder(self.sequence(images).astype(self.dtype))
         stages = {"stem": x}
         for i, block in enumerate(self.blocks):
             stages[f"block{i}"] = x = block(x, train)
         x = self._normalized(x)
-        if lengths is None:
-            return stages | {"pooled": POOLS[self.pool](x)}
-        lengths = self._checked(lengths, x)
-        return stages | {"pooled": POOLS_TO_LENGTH[self.pool](x, lengths)}
+        return stages | {"pooled": over_time(x, self.pool, lengths)}
 
     def sequence(self, images: Float[Array, "b *space c"]) -> Float[Array, "b l c"]:
         """Images as sequences of pixels, in the order in which the network reads them."""
-        if images.ndim not in (3, 4) or 0 in images.shape[1:]:
-            raise UsageError(
-                "inputs must be sequences (batch, length, channels) or images (batch, height, "
-                f"width, channels) with at least one step, got {images.shape}."
-            )
-        x = jax.lax.collapse(images, 1, -1)
+        x = as_sequence(images)
         if self.permutation_seed is None:
             return x
         return x[:, np.random.default_rng(self.permutation_seed).permutation(x.shape[1])]
@@ -199,27 +189,13 @@ class LSSL(Network):
         pooled = summary / steps if self.pool == "mean" else summary
         return Stream(tuple(states), summary, steps), self._read_out(pooled.astype(self.dtype))
 
-    def _checked(self, lengths: Lengths, x: Float[Array, "b l h"]) -> Array:
-        batch, length = x.shape[:2]
-        if lengths.shape != (batch,):
-            raise UsageError(
-                f"`lengths` must be one number for each of {batch} sequences, got the shape "
-                f"{lengths.shape}."
-            )
-        if self.permutation_seed is not None:
+    def _require_own_order(self, lengths: Lengths | None) -> None:
+        if lengths is not None and self.permutation_seed is not None:
             raise UsageError(
                 "`lengths` are of sequences in their own order: a permutation would move what they "
                 "are filled up with; leave them out, or build the network with "
                 "`permutation_seed=None`."
             )
-        if not isinstance(lengths, Tracer):
-            outside = np.flatnonzero((np.asarray(lengths) < 1) | (np.asarray(lengths) > length))
-            if outside.size:
-                raise UsageError(
-                    f"`lengths` must be from 1 to {length}, the steps of the longest sequence, got "
-                    f"{int(lengths[outside[0]])} for sequence {outside[0]}."
-                )
-        return jnp.asarray(lengths)
 
     def _normalized(self, x: Array) -> Array:
         return self.final_norm(x) if self.prenorm else x

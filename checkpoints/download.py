@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from checkpoints import atomic, patience, refusals
+from checkpoints import atomic, refusals, timeouts
 from checkpoints.manifest import sha256 as sha256_of
 from checkpoints.transfer import OtherPartError, Transfer
 from zoo.errors import UsageError
@@ -146,7 +146,7 @@ def _reason(error: Exception) -> str:
         return refusals.advice(status)
     slow = isinstance(getattr(error, "reason", error), TimeoutError)
     hint = (
-        f"set {patience.PIECE} to more seconds if it is only slow"
+        f"set {timeouts.PIECE} to more seconds if it is only slow"
         if slow
         else "check the connection"
     )

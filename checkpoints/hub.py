@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from checkpoints import atomic, patience, refusals
+from checkpoints import atomic, refusals, timeouts
 from checkpoints.manifest import sha256 as sha256_of
 from zoo.errors import UsageError
 
@@ -43,7 +43,7 @@ def fetch(
             last case it is not kept.
     """
     where = f"{file} of {repo}" + (f" at {revision}" if revision else "")
-    patience.seconds(patience.ANSWER, patience.PIECE)  # which the client does not check
+    timeouts.seconds(timeouts.ANSWER, timeouts.PIECE)  # which the client does not check
     try:
         path, announced = _download(repo, file, revision)
     except Exception as error:  # the client's transport, and so its errors, differ by version
@@ -80,7 +80,7 @@ def is_absent(error: UsageError) -> bool:
 
 def _download(repo: str, file: str, revision: str | None) -> tuple[Path, str | None]:
     """Path and announced hash; if the hub cannot be asked, those of an earlier download."""
-    limit = patience.seconds(patience.ANSWER)
+    limit = timeouts.seconds(timeouts.ANSWER)
     from huggingface_hub import constants, hf_hub_download
 
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES
@@ -115,11 +115,11 @@ def _announced(
     host = endpoint()
     url = hf_hub_url(repo, file, revision=revision, endpoint=host)
     ask = partial(get_hf_file_metadata, url, timeout=limit, endpoint=host)
-    found = patience.in_time(ask, limit)
+    found = timeouts.in_time(ask, limit)
     elsewhere = urlsplit(found.location).netloc != urlsplit(host).netloc
     if elsewhere and not try_to_load_from_cache(repo, file, revision=found.commit_hash):
         # whatever it says
-        patience.in_time(partial(get_session().head, found.location, timeout=limit), limit)
+        timeouts.in_time(partial(get_session().head, found.location, timeout=limit), limit)
     return found.etag, found.size
 
 

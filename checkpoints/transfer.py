@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from checkpoints import patience
+from checkpoints import timeouts
 from zoo.errors import UsageError
 
 _CHUNK = 1 << 20
@@ -67,9 +67,9 @@ class Transfer:
         if start and self.version is not None:
             headers["If-Range"] = self.version
         request = urllib.request.Request(self.url, headers=headers)
-        limit = patience.seconds(patience.ANSWER, patience.PIECE)
+        limit = timeouts.seconds(timeouts.ANSWER, timeouts.PIECE)
         opener = urllib.request.build_opener(_Redirects)
-        return patience.in_time(partial(opener.open, request, timeout=limit), limit)
+        return timeouts.in_time(partial(opener.open, request, timeout=limit), limit)
 
     def _place(self, answer: http.client.HTTPResponse, start: int) -> tuple[int, int | None]:
         """Where the answer's content belongs, and how long the whole file is, if that is said."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from checkpoints import build, local
+from checkpoints import build, weights_file
 from checkpoints.card import Card
 from checkpoints.origins.request import Request
 
@@ -16,6 +16,6 @@ def claims(request: Request) -> bool:
 
 def read(request: Request) -> tuple[Card, dict[str, Any]]:
     """Whatever format and library it is of."""
-    card, tensors = local.load_file(request.place, **request.file_options)
+    card, tensors = weights_file.load_file(request.place, **request.file_options)
     abstract = build.abstract_variables(build.create_model(card), card)
     return card, build.filled(abstract, tensors)

@@ -26,7 +26,7 @@ from checkpoints.readers import archive, text
 from checkpoints.readers.wrappers import Contents
 from zoo.errors import UsageError
 
-_TRIAL = Path(__file__).with_name("trial.py")
+_TRIAL = Path(__file__).with_name("hdf5_trial.py")
 _REFUSED = 3  # what the trial ends with after a sentence for the user
 _PATIENCE, _SPEED = 20.0, 10e6  # seconds for any file, and bytes a second
 

@@ -80,7 +80,7 @@ def test_offline(hub, url, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_host_that_does_not_answer(begun, tmp_path, monkeypatch):
-    monkeypatch.setattr("checkpoints.patience.SECONDS", 0.2)
+    monkeypatch.setattr("checkpoints.timeouts.SECONDS", 0.2)
     if begun:  # by an earlier process
         (tmp_path / ".x.pth.part").write_bytes(b"half")
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -202,7 +202,7 @@ def test_a_proxy_that_wants_a_login(hub, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("variable", ["HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"])
 def test_a_slow_server_is_waited_for_if_that_is_wanted(hub, tmp_path, monkeypatch, variable):
-    monkeypatch.setattr("checkpoints.patience.SECONDS", 0.1)
+    monkeypatch.setattr("checkpoints.timeouts.SECONDS", 0.1)
     hub.delay = 0.4
     with pytest.raises(UsageError, match=r"set HF_HUB_(ETAG|DOWNLOAD)_TIMEOUT to more"):
         whole(hub, tmp_path)

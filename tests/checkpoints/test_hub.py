@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import patience
+from checkpoints import timeouts
 from checkpoints.hub import commit_of, fetch
 from tests.checkpoints.hub_server import COMMIT
 from zoo.errors import UsageError
@@ -99,7 +99,7 @@ def test_a_hub_that_is_not_there(hub, monkeypatch):
 
 
 def test_a_hub_that_does_not_answer(hub, monkeypatch):
-    monkeypatch.setattr("checkpoints.patience.SECONDS", 0.2)
+    monkeypatch.setattr("checkpoints.timeouts.SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
         start = time.monotonic()
@@ -110,7 +110,7 @@ def test_a_hub_that_does_not_answer(hub, monkeypatch):
 
 def test_content_on_a_host_that_does_not_answer(hub, monkeypatch):
     """The hub itself answers; its client would try the other host for a minute."""
-    monkeypatch.setattr("checkpoints.patience.SECONDS", 0.5)
+    monkeypatch.setattr("checkpoints.timeouts.SECONDS", 0.5)
     hub.add(REPO, FILE, BODY)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         hub.moved_to = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -121,7 +121,7 @@ def test_content_on_a_host_that_does_not_answer(hub, monkeypatch):
 
 
 def test_a_name_that_is_never_resolved(hub, monkeypatch):
-    monkeypatch.setattr("checkpoints.patience.SECONDS", 0.2)
+    monkeypatch.setattr("checkpoints.timeouts.SECONDS", 0.2)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3))
     start = time.monotonic()
     with pytest.raises(UsageError, match=r"cannot be reached: no answer within 0\.2 seconds"):
@@ -132,7 +132,7 @@ def test_a_name_that_is_never_resolved(hub, monkeypatch):
 @pytest.mark.parametrize("file", [FILE, "config.json"])
 def test_a_slow_mirror_is_waited_for_if_that_is_wanted(hub, monkeypatch, file):
     """Metadata and content are two answers, and each of them takes its time."""
-    monkeypatch.setattr("checkpoints.patience.SECONDS", 0.1)
+    monkeypatch.setattr("checkpoints.timeouts.SECONDS", 0.1)
     digest = hub.add(REPO, file, BODY)
     hub.delay = 0.4
     with pytest.raises(UsageError, match="set HF_HUB_ETAG_TIMEOUT to more"):
@@ -226,7 +226,7 @@ def test_a_cache_that_cannot_be_written_serves_what_it_has(hub, tmp_path, read_o
 
 
 def test_patience_ends_within_five_seconds():
-    assert patience.SECONDS < 5
+    assert timeouts.SECONDS < 5
 
 
 def test_a_token_goes_to_the_hub_and_nowhere_else(hub, monkeypatch):

@@ -1,4 +1,4 @@
-"""Reads everything in an HDF5 file, in a process of its own: `python trial.py FILE BYTES`.
+"""Reads everything in an HDF5 file, in a process of its own: `python hdf5_trial.py FILE BYTES`.
 
 The C library that reads such files was not made for damaged ones: it may loop forever, take the
 process with it, or inflate a few bytes without end. Whatever happens, it happens here first, within

@@ -148,16 +148,32 @@ class Preprocess:
         Args:
             image: a Pillow image, or uint8 (h, w) or (h, w, c) with 1, 2, 3 or 4 channels.
         """
+        return self.crop(self.whole(image))
+
+    def whole(self, image: Image.Image | UInt8[np.ndarray, "..."]) -> Image.Image:
+        """Resizes one image to what `crop` cuts the input from."""
         picture = to_channels(image, self.channels)
-        shortest, size = math.floor(self.image_size / self.crop_pct), self.image_size
+        shortest = math.floor(self.image_size / self.crop_pct)
         if self.crop_mode == "squash":
             width = height = shortest
         else:
             picture = _middle(picture)
             width, height = _scaled(picture.size, shortest)
-        if (width, height) != picture.size:
-            picture = picture.resize((width, height), INTERPOLATIONS[self.interpolation])
-        left, top = round((width - size) / 2.0), round((height - size) / 2.0)
+        if (width, height) == picture.size:
+            return picture
+        return picture.resize((width, height), INTERPOLATIONS[self.interpolation])
+
+    def crop(
+        self, picture: Image.Image, place: tuple[float, float] = (0.5, 0.5)
+    ) -> UInt8[np.ndarray, "h w c"]:
+        """Cuts the input from a resized picture.
+
+        Args:
+            picture: what `whole` returns.
+            place: of the input in it, from 0 (left, top) to 1 (right, bottom).
+        """
+        (width, height), size = picture.size, self.image_size
+        left, top = round((width - size) * place[0]), round((height - size) * place[1])
         pixels = np.asarray(picture.crop((left, top, left + size, top + size)))
         return pixels.reshape(size, size, self.channels)
 

@@ -24,6 +24,8 @@ class Evaluation:
     """Data set with classes of the same names; None is that of the run."""
     split: str | None = None
     """Split; None is test if the data set has one, else validation."""
+    tta: str | None = None
+    """Views of each image, of which the mean is judged, as in "flip,five_crop"."""
     preprocess: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Fields of the preprocessing that are others than in training, as in {"image_size": 288}."""
 

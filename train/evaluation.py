@@ -15,6 +15,7 @@ from train.data import Dataset, eval_batches
 from train.objective import Batch
 from train.parallel import data_mesh, place, replicate
 from train.task import Task, task_of
+from train.tta import outputs, viewed
 
 
 def evaluate(
@@ -25,6 +26,7 @@ def evaluate(
     preprocess: Preprocess,
     batch_size: int = 256,
     task: Task | None = None,
+    tta: str | None = None,
 ) -> dict[str, float | int]:
     """Figures of a model on a data set, on all devices.
 
@@ -38,6 +40,7 @@ def evaluate(
         preprocess: from a raw image to the network's input; belongs to the weights.
         batch_size: examples at a time, over all devices; rounded up to a multiple of them.
         task: how outputs are judged; None is what the data says.
+        tta: views of each image of which the mean is judged, as in "flip,five_crop": `train.tta`.
 
     Returns:
         "count" of examples and the task's figures. Of classes: "top1" and "top5" in [0, 1], mean
@@ -54,7 +57,7 @@ def evaluate(
     (360, True)
     """
     chosen = task or task_of(data)
-    options: Any = {"preprocess": preprocess, "batch_size": batch_size}
+    options: Any = {"preprocess": viewed(preprocess, tta), "batch_size": batch_size}
     totals, count = measured(model, variables, data, chosen, **options)
     return chosen.summary(totals, count) | {"count": count}
 
@@ -102,9 +105,9 @@ def eval_step(
         Sums of "count", "loss" and each measure of the task; and the values of those that it
         gathers beside the "mask".
     """
-    outputs: Any = model.apply(variables, batch["input"], train=False)
+    found = outputs(model, variables, batch["input"], task)
     labels, mask = batch["label"], batch["mask"]
-    measured = {"loss": task.loss(outputs, labels), **task.measure(outputs, labels)}
+    measured = {"loss": task.loss(found, labels), **task.measure(found, labels)}
     sums = {n: _masked_sum(v, mask) for n, v in measured.items() if n not in task.gathered}
     values = {name: measured[name] for name in task.gathered}
     return sums | {"count": jnp.sum(mask)}, values | ({"mask": mask} if values else {})

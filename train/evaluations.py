@@ -15,6 +15,7 @@ from train.data.pairing import paired
 from train.data.relabelled import as_task
 from train.evaluation import evaluate
 from train.network import Network
+from train.tta import viewed
 from zoo.errors import UsageError, closest
 
 Figures = dict[str, float | int]
@@ -58,6 +59,7 @@ def open_named(config: Config, network: Network) -> dict[str, Measured]:
             fields = vars(network.card.preprocess) | wanted.preprocess
             preprocess = type(network.card.preprocess).from_dict(fields)
             _require_takes(network, preprocess)
+            preprocess = viewed(preprocess, wanted.tta)
         except UsageError as error:
             raise UsageError(f"evaluation {name!r}: {error}") from error
         opened[name] = Measured(data, preprocess)

@@ -16,6 +16,7 @@ from checkpoints.paths import local
 from checkpoints.preprocess import Preprocess, open_image, to_channels
 from train.pictures import image_grid
 from train.task import CLASSES, Task
+from train.tta import outputs, viewed
 from zoo.errors import UsageError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -53,6 +54,7 @@ def predict(
     preprocess: Preprocess,
     batch_size: int = 64,
     task: Task = CLASSES,
+    tta: str | None = None,
 ) -> Float[np.ndarray, "n k"]:
     """What a model answers to images: the probabilities of classes, or numbers.
 
@@ -63,6 +65,7 @@ def predict(
         preprocess: from a raw image to the network's input; belongs to the weights.
         batch_size: images at a time; the last batch is padded.
         task: what outputs are; see `train.task.of_card`.
+        tta: views of each image of which the mean is told, as in "flip,five_crop": `train.tta`.
 
     Returns:
         A row for each image: probabilities that add to one, of any of several classes one each
@@ -76,7 +79,7 @@ def predict(
     >>> probabilities.shape, int(probabilities[0].argmax()), data[0]["label"]
     ((1, 10), 1, 1)
     """
-    batch_size = min(batch_size, len(images))
+    batch_size, preprocess = min(batch_size, len(images)), viewed(preprocess, tta)
     rows = []
     for start in range(0, len(images), batch_size):
         chunk = [_prepared(i, preprocess) for i in images[start : start + batch_size]]
@@ -181,4 +184,4 @@ def _prepared(image: Any, preprocess: Preprocess) -> Float[np.ndarray, "..."]:
 
 @functools.lru_cache(maxsize=8)
 def _compiled(model: nn.Module, task: Task) -> Any:
-    return jax.jit(lambda v, images: task.answers(model.apply(v, images, train=False)))
+    return jax.jit(lambda v, images: task.answers(outputs(model, v, images, task)))

@@ -19,6 +19,17 @@ from train.losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_e
 from zoo.errors import UsageError, closest
 
 
+def mean_of_classes(logits: Float[Array, "v b k"]) -> Float[Array, "b k"]:
+    """Logarithms of the mean probabilities of classes of which one holds."""
+    return jax.nn.logsumexp(jax.nn.log_softmax(logits), axis=0) - math.log(len(logits))
+
+
+def mean_of_several(logits: Float[Array, "v b k"]) -> Float[Array, "b k"]:
+    """Logits of the mean probabilities of classes of which any hold."""
+    yes, no = (jax.nn.logsumexp(jax.nn.log_sigmoid(x), axis=0) for x in (logits, -logits))
+    return yes - no
+
+
 class Task(NamedTuple):
     """How outputs are judged.
 
@@ -30,6 +41,7 @@ class Task(NamedTuple):
         gathered: measures of which every value is kept, for figures that are no sums, such as the
             area under a curve.
         answers: outputs -> what is told of an example: probabilities, or the number itself.
+        averaged: outputs of several views, (v, b, ...) -> (b, ...), whose answers are the mean.
     """
 
     loss: Callable[[Any, Any], Float[Array, " b"]]
@@ -37,6 +49,7 @@ class Task(NamedTuple):
     summary: Callable[[Mapping[str, Any], int], dict[str, float]]
     gathered: tuple[str, ...] = ()
     answers: Callable[[Any], Array] = jax.nn.softmax
+    averaged: Callable[[Array], Array] = mean_of_classes
 
 
 class Mixture(NamedTuple):
@@ -129,11 +142,25 @@ CLASSES = Task(softmax_cross_entropy, _hits, means)
 """One class of several: cross entropy, top-1 and top-5 accuracy. Labels are indices (b,), or
 distributions (b, k) in training."""
 
-MULTILABEL = Task(sigmoid_cross_entropy, _several, _precision, ("scores", "labels"), jax.nn.sigmoid)
+MULTILABEL = Task(
+    sigmoid_cross_entropy,
+    _several,
+    _precision,
+    gathered=("scores", "labels"),
+    answers=jax.nn.sigmoid,
+    averaged=mean_of_several,
+)
 """Any of several classes: binary cross entropy and mean average precision, "map". Labels are
 multi-hot, (b, k)."""
 
-NUMBERS = Task(squared_error, _error, _regression, ("targets",), lambda outputs: outputs)
+NUMBERS = Task(
+    squared_error,
+    _error,
+    _regression,
+    gathered=("targets",),
+    answers=lambda outputs: outputs,
+    averaged=lambda outputs: outputs.mean(axis=0),
+)
 """One number per example, (b,) of outputs (b, 1): mean squared error, its root, mean absolute error
 and the share of the variance that is explained, "r2"."""
 

@@ -11,6 +11,7 @@ from train.data import Dataset, evaluation_split, found, load_dataset
 from train.data.pairing import paired
 from train.evaluation import evaluate
 from train.report import console, figures, table
+from train.tta import views_of
 from zoo.errors import UsageError, printable
 
 
@@ -35,6 +36,9 @@ class EvaluateArguments:
     """Where prepared data sets lie; None is TFDS_DATA_DIR or ~/tensorflow_datasets."""
     batch_size: int = 256
     """Images at a time, over all devices."""
+    tta: str | None = None
+    """Views of each image, of whose answers the mean counts: flip, vertical_flip, five_crop, or
+    several as in flip,five_crop."""
     skip_broken: bool = False
     """Leave images out that cannot be decoded, and count them, instead of stopping."""
     report: str | None = None
@@ -57,6 +61,8 @@ ARGUMENTS = EvaluateArguments
 def command(argv: list[str]) -> None:
     """`zoo evaluate`."""
     arguments = parse(EvaluateArguments, "evaluate", argv)
+    if arguments.tta is not None:
+        views_of(arguments.tta)  # before anything is fetched
     loaded = checkpoints.load(arguments.weights)
     dataset = arguments.dataset or _trained_on(loaded.card)
     split = arguments.split or evaluation_split(dataset, arguments.data_dir)
@@ -75,6 +81,7 @@ def command(argv: list[str]) -> None:
         data,
         preprocess=loaded.preprocess,
         batch_size=arguments.batch_size,
+        tta=arguments.tta,
     )
     if arguments.json:
         return emit_json(metrics)

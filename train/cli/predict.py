@@ -26,6 +26,7 @@ from train.predict import (
 )
 from train.report import console, print_table
 from train.task import of_card
+from train.tta import views_of
 from zoo.errors import UsageError, printable
 
 AT_LEAST_ONE = tyro.conf.arg(metavar="IMAGE...", help_behavior_hint="(at least one)")
@@ -47,6 +48,9 @@ class PredictArguments:
     """A name of `zoo weights`, a run, or a checkpoint directory."""
     top: int = 5
     """How many classes to show for each image."""
+    tta: str | None = None
+    """Views of each image, of whose answers the mean counts: flip, vertical_flip, five_crop, or
+    several as in flip,five_crop."""
     save: str | None = None
     """Draw the images with their predictions into this file, as in grid.png."""
     skip_broken: bool = False
@@ -63,6 +67,8 @@ def command(argv: list[str]) -> None:
     arguments = parse(PredictArguments, "predict", argv)
     if arguments.top < 1:
         raise UsageError(f"`--top` must be at least 1, got {arguments.top}")
+    if arguments.tta is not None:
+        views_of(arguments.tta)  # before anything is fetched
     files = find_images(arguments.images)
     if arguments.skip_broken:
         files = _readable(files)
@@ -71,6 +77,7 @@ def command(argv: list[str]) -> None:
         check_picture(save, len(files))
     loaded = checkpoints.load(arguments.weights)
     options: Any = {"preprocess": loaded.preprocess, "task": of_card(loaded.card)}
+    options |= {"tta": arguments.tta}
     probabilities = predict(loaded.model, loaded.variables, files, **options)
     some = [np.asarray(to_channels(open_image(file), 3)) for file in files[: seen.SOME]]
     if warning := seen.lost_of(some, loaded.preprocess, str(files[0].parent)):

@@ -137,22 +137,28 @@ def _opened(begun: Beginning, place: Place, mesh: Mesh) -> Iterator[Run]:
         config_file.save(config, directory / "config.json")
         data_facts.record(directory, planned.facts)
     log = MetricsLog(directory, begun.progress.step, writes=hosts.is_first())
-    batches = train_batches(
-        planned.training,
-        preprocess=planned.network.card.preprocess,
-        augment=planned.augmentation,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        position=begun.progress.examples,
-        shard=hosts.shard(),
-        threads=config.threads,
-        sampler=planned.sampler,
-    )
+    batches = training_batches(planned, begun.progress.examples)
     with contextlib.ExitStack() as stack:
         stack.callback(batches.close)
         stack.callback(log.flush)
         others = stack.enter_context(loggers(config, directory, begun.progress.step))
         yield Run(planned, place, mesh, begun.infinite, step, batches, log, others)
+
+
+def training_batches(planned: Plan, position: int) -> Any:
+    """Batches of a run from where it has seen `position` examples; closing it ends its threads."""
+    config = planned.config
+    return train_batches(
+        planned.training,
+        preprocess=planned.network.card.preprocess,
+        augment=planned.augmentation,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        position=position,
+        shard=hosts.shard(),
+        threads=config.threads,
+        sampler=planned.sampler,
+    )
 
 
 def _compiled(planned: Plan, mesh: Mesh) -> Callable[..., Any]:

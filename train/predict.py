@@ -119,7 +119,15 @@ def draw_grid(
         f"{_title(card, k, float(row[k]))}\n{_short(image.name, 20)}"
         for image, row, k in zip(images, probabilities, best, strict=True)
     ]
-    picture = image_grid([_thumbnail(image) for image in images], titles)
+    write_picture(image_grid([_thumbnail(image) for image in images], titles), path)
+
+
+def write_picture(picture: Image.Image, path: Path) -> None:
+    """Writes a picture, whole or not at all, into a folder that is made if there is none.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _save_whole(picture, path)

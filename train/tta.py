@@ -105,7 +105,7 @@ def viewed(preprocess: Preprocess, names: str | None) -> Preprocess:
     views = views_of(names)
     if isinstance(preprocess, SequencePreprocess):
         raise UsageError("`tta` is for images, and these weights read series of numbers")
-    fields = vars(preprocess)
+    fields: dict[str, Any] = vars(preprocess)
     if any(view.place != View().place for view in views) and preprocess.crop_pct == 1:
         fields = fields | {"crop_pct": ZOOMED}
     return Viewed(**fields, views=views)

@@ -11,7 +11,7 @@ from train.data import Dataset, evaluation_split, found, load_dataset
 from train.data.pairing import paired
 from train.evaluation import evaluate
 from train.report import console, figures, table
-from train.tta import views_of
+from train.tta import viewed, views_of
 from zoo.errors import UsageError, printable
 
 
@@ -73,6 +73,7 @@ def command(argv: list[str]) -> None:
     for line in filter(None, (found(data), warning)):
         console(stderr=True).print(printable(line), soft_wrap=True)
     data = paired(data, loaded.card, arguments.weights)
+    loaded = loaded._replace(preprocess=viewed(loaded.preprocess, arguments.tta))
     if wants_report(arguments):
         return _report(arguments, loaded, data)
     metrics = evaluate(
@@ -81,7 +82,6 @@ def command(argv: list[str]) -> None:
         data,
         preprocess=loaded.preprocess,
         batch_size=arguments.batch_size,
-        tta=arguments.tta,
     )
     if arguments.json:
         return emit_json(metrics)

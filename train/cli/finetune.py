@@ -30,6 +30,8 @@ class FinetuneArguments(runs.RunOptions):
     """Also train the same network from random weights on the same images."""
     probe: bool = False
     """Fit only a linear classifier to features that are computed once, as `zoo probe` does."""
+    show_batch: str | None = None
+    """Draw the first batch into this file as the network will see it, as in batch.png, and stop."""
     distributed: bool = False
     """Train together with the other processes of a TPU pod, SLURM, Kubernetes or MPI job."""
     json: bool = False
@@ -54,6 +56,8 @@ def command(argv: list[str]) -> None:
         return probe.show(arguments.config, ARGUMENTS, **also)
     if arguments.config.weights is None:
         raise UsageError("`--weights` is needed beside `--dataset`; `zoo weights` lists them")
+    if arguments.show_batch is not None:
+        return runs.show_first_batch(arguments.config, arguments.show_batch)
     reporter = runs.reporter(ARGUMENTS, arguments.distributed, arguments.json)
     found = finetune(arguments.config, compare_scratch=compare, reporter=reporter)
     if not hosts.is_first():

@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 import tyro
 
+from checkpoints import paths
 from train import hosts
 from train.augment import Augment, calls_of, shortened
 from train.calls import Call, assignment
 from train.cli import arguments, defaults
 from train.cli.options import spelled
 from train.config import Config
+from train.preview import show_batch
 from train.recipes import DESCRIBED, TRAIN
 from train.report import Reporter, console, figures, table
 from zoo.errors import printable
@@ -91,6 +93,13 @@ def reporter(what: Any, distributed: bool, json: bool) -> Reporter:
     return Reporter(
         console(stderr=json) if hosts.is_first() else None, lambda text: spelled(text, what)
     )
+
+
+def show_first_batch(config: Config, file: str) -> None:
+    """Draws what a run would begin with."""
+    path = paths.local(file)
+    count = show_batch(config, path)
+    console().print(printable(f"drawn: {path}, {count} images"), soft_wrap=True)
 
 
 def print_figures(evaluations: Mapping[str, dict[str, float | int]]) -> None:

@@ -27,6 +27,8 @@ class TrainArguments(runs.RunOptions):
     """
 
     config: Config = TRAIN
+    show_batch: str | None = None
+    """Draw the first batch into this file as the network will see it, as in batch.png, and stop."""
     distributed: bool = False
     """Train together with the other processes of a TPU pod, SLURM, Kubernetes or MPI job."""
     json: bool = False
@@ -39,6 +41,8 @@ ARGUMENTS = TrainArguments
 def command(argv: list[str]) -> None:
     """`zoo train`."""
     arguments = runs.parse(TrainArguments, "train", argv)
+    if arguments.show_batch is not None:
+        return runs.show_first_batch(arguments.config, arguments.show_batch)
     reporter = runs.reporter(ARGUMENTS, arguments.distributed, arguments.json)
     if arguments.config.folds is not None and arguments.config.fold is None:
         return _show_folds(cross_validate(arguments.config, reporter), arguments)

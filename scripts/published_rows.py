@@ -187,6 +187,7 @@ def timm_rows(accuracies: dict[tuple[str, int], tuple[float, float]]) -> Iterato
                 source={
                     "kind": "hub",
                     "repo": f"timm/{name}",
+                    "revision": None,
                     "file": "model.safetensors",
                     "sha256": None,
                 },
@@ -345,7 +346,8 @@ def simplenet_rows() -> Iterator[dict[str, Any]]:
 def row(name: str, classes: int = 1000, **fields: Any) -> dict[str, Any]:
     """A row of the catalogue; weights are of ImageNet-1k and without stated licence by default."""
     architecture = name.partition(".")[0]
-    fields["source"] = {"kind": "", "revision": None} | fields["source"] | {"checked_on": None}
+    fields["source"].setdefault("revision", None)
+    fields["source"]["checked_on"] = None
     return {
         "name": name,
         "architecture": architecture,

@@ -134,12 +134,15 @@ def test_a_wheel_is_pinned(package, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["resnet18.imagenet1k_v1", "nasnetamobile.imagenet", "tnt_s_patch16_224.huawei_in1k"],
+    [
+        *("resnet18.imagenet1k_v1", "nasnetamobile.imagenet", "tnt_s_patch16_224.huawei_in1k"),
+        "simplenetv1_small_m1_05.in1k",
+    ],
 )
 def test_addresses_are_pinned_under_their_real_file_names(
     hub, package, name, tmp_path, monkeypatch
 ):
-    row = row_of(name)
+    row = package(row_of(name))
     file = urlsplit(row["source"]["url"]).path.rpartition("/")[2]
     body = body_of(name, 0, tmp_path)
     # Nobody can make another file of the digits that are in the name, or of a stated MD5.

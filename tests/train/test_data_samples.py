@@ -75,16 +75,16 @@ def test_digits_are_split_by_class_and_none_is_in_both(install, tmp_path, monkey
 
 
 def test_patches_of_training_and_test_share_no_pixel(install, tmp_path, monkeypatch):
-    """Photographs whose left part is dark and whose right part is bright."""
-    monkeypatch.setattr(textures, "PHOTOGRAPHS", {"brick": "png", "rocket": "jpg"})
+    """Photographs two quarters of which are dark, and the other two bright."""
+    monkeypatch.setattr(textures, "PHOTOGRAPHS", {"brick": "png", "retina": "jpg"})
     monkeypatch.setattr(textures, "PATCHES", {"train": 8, "test": 4})
     monkeypatch.setattr(textures, "GAINS", (1.0, 1.0))
     monkeypatch.setattr(textures, "OFFSETS", (0.0, 0.0))
-    picture = np.full((160, 400, 1), 40, np.uint8)
-    picture[:, 240:] = 200
+    picture = np.full((300, 340, 1), 40, np.uint8)
+    picture[:150, 170:] = picture[150:, :170] = 200
     install(
         "scikit-image",
-        {f"skimage/data/{n}": encode_png(picture) for n in ("brick.png", "rocket.jpg")},
+        {f"skimage/data/{n}": encode_png(picture) for n in ("brick.png", "retina.jpg")},
     )
     for split, level, count in (("train", 40, 16), ("test", 200, 8)):
         data = train.load_dataset("zoo_textures", split, data_dir=tmp_path / "data")
@@ -160,9 +160,10 @@ def test_the_real_photographs():
     for name in textures.PHOTOGRAPHS:
         picture = textures.photograph(name)
         for split in textures.PATCHES:
-            part = textures.region(picture, split)
-            assert min(part.size) > 2 * (textures.SCALES[1] * textures.SIDE / 2**0.5 + 2), name
-            assert textures.patch(part, np.random.default_rng(0)).std() > 3, name
+            for part in textures.quarters(picture, split):
+                need = 2 * (textures.SCALES[1] * textures.SIDE / 2**0.5 + 2)
+                assert min(part.size) > need, name
+                assert textures.patch(part, np.random.default_rng(0)).std() > 3, name
 
 
 @pytest.mark.reference

@@ -25,7 +25,7 @@ from zoo.layers.head import linear_head
 from zoo.layers.initializers import Initializer
 from zoo.layers.network import Network
 from zoo.layers.norm import BatchNorm
-from zoo.layers.pool import max_pool
+from zoo.layers.pool import global_max_pool, max_pool
 from zoo.layers.size import require_size
 
 XAVIER_RELU = Initializer("uniform", gain=math.sqrt(6), fan="fan_avg")  # Xavier's times √2
@@ -113,7 +113,7 @@ class SimpleNet(Network):
                 x = block(unit.features, unit.kernel, stride, layers, name=name)(x)
                 x = drop(name, unit.drop_rate or 0.0)(x)
             pyramid[f"stage{s}"] = x
-        return pyramid | {"pooled": x.max(axis=(1, 2))}
+        return pyramid | {"pooled": global_max_pool(x)}
 
     def scaled(self) -> tuple[tuple[Unit, ...], ...]:
         """The stages as they are built: channels times `scale`."""

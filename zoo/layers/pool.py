@@ -40,6 +40,17 @@ def avg_pool(
     return sums / jnp.asarray(np.outer(rows, columns)[None, :, :, None], x.dtype)
 
 
+def global_max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
+    """Largest value of each channel; its gradient goes to the first place that has it.
+
+    `x.max()` compares every value with the maximum in the backward pass. Where a compiler computes
+    one of both anew, with another rounding, none of them is equal to it, and the gradient is 0 / 0.
+    """
+    values = x.reshape(x.shape[0], -1, x.shape[-1])
+    place = values.argmax(axis=1, keepdims=True)
+    return jnp.take_along_axis(values, place, axis=1)[:, 0]
+
+
 def adaptive_avg_pool(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b size size c"]:
     """Means over a grid of `size` × `size` cells, which overlap where the sides do not divide."""
     for axis in (1, 2):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 
 from zoo import (
+    deepmad,
     efficientnet,
     hopfield,
     inception,
@@ -192,6 +193,14 @@ CATALOGUE: dict[str, Row] = {
     "simplenet_cifar_5m_extra_pool": Row(
         simplenet.simplenet_cifar_5m_extra_pool, 5_498_378, 32, 0.632, "1608.06037"),
     "simplenet_nano": Row(simplenet.simplenet_nano, 87_882, 32, 0.0236, "1608.06037"),
+    # Shen et al. 2023, tables 1 and 2, in the structures that the authors published
+    "deepmad_r18": Row(deepmad.deepmad_r18, 11_826_088, 224, 1.812, "2303.02165"),
+    "deepmad_r34": Row(deepmad.deepmad_r34, 21_690_160, 224, 3.635, "2303.02165"),
+    "deepmad_r50": Row(deepmad.deepmad_r50, 25_441_144, 224, 4.043, "2303.02165"),
+    "deepmad_29m_224": Row(deepmad.deepmad_29m_224, 28_669_956, 224, 4.324, "2303.02165"),
+    "deepmad_29m_288": Row(deepmad.deepmad_29m_288, 28_703_630, 288, 4.322, "2303.02165"),
+    "deepmad_50m": Row(deepmad.deepmad_50m, 49_408_964, 224, 8.45, "2303.02165"),
+    "deepmad_89m": Row(deepmad.deepmad_89m, 88_325_780, 224, 15.03, "2303.02165"),
     # Han et al. 2021, table 1
     "tnt_ti_patch16_224": Row(tnt.tnt_ti_patch16_224, 6_076_408, 224, 1.4, "2103.00112"),
     "tnt_s_patch16_224": Row(tnt.tnt_s_patch16_224, 23_768_584, 224, 5.25, "2103.00112"),

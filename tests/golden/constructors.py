@@ -31,6 +31,7 @@ FIELDS = {
     },
     "torchvision": {"groups": "groups", "width_per_group": "base_width"},
     "keras": {},
+    "tinynas": {"stages": "stages", "stem": "stem", "top": "top"},
     "simplenet": {"drop_rates": "drop_rates", "scale": "scale", "strides": "strides"},
     "sret": {
         "base_dims": "head_dims",

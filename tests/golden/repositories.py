@@ -97,4 +97,25 @@ def simplenet_places(name: str, rates: Mapping[int, float]) -> list[tuple[str, f
     return [*known, *([("head", 0.0)] if HEAD in map(int, rates) else [])]
 
 
-READERS: dict[str, Reader] = {"sret": sret, "simplenet": simplenet_call}
+# The blocks of the DeepMAD repository, the rows that have them, what a list says of one.
+TINYNAS = {"SuperResK1KXK1": "deepmad_r18", "SuperResK1DWSEK1": "deepmad_29m_224"}
+TINYNAS_STAGE = ("out", "k", "s", "L", "btn")
+TINYNAS_KNOWN = {"class", "in", "inner_class", *TINYNAS_STAGE}
+
+
+def tinynas(call: Call) -> tuple[str, dict[str, Any]]:
+    """Our row and its structure for `CnnNet(structure_info=[...], classfication=True)`."""
+    keywords = dict(call.keywords)
+    stem, *blocks = keywords.pop("structure_info")
+    if not keywords.pop("classfication", False):
+        raise UsageError("the network has no classifier without `classfication=True`")
+    further = {name for block in (stem, *blocks) for name in block} - TINYNAS_KNOWN
+    top = blocks.pop()["out"] if blocks[-1]["class"] == "ConvKXBNRELU" else None
+    kinds = {block["class"] for block in blocks}
+    if further or len(kinds) > 1 or not kinds <= TINYNAS.keys():
+        raise UsageError(f"we lack blocks {kinds} with {further or 'the usual arguments'}")
+    stages = tuple(tuple(block[name] for name in TINYNAS_STAGE) for block in blocks)
+    return TINYNAS[kinds.pop()], keywords | {"stages": stages, "stem": stem["out"], "top": top}
+
+
+READERS: dict[str, Reader] = {"sret": sret, "simplenet": simplenet_call, "tinynas": tinynas}

@@ -15,6 +15,7 @@ from zoo.parameters import depth, depths
 
 FAMILIES = ("resnet50d", "resnetv2_50", "efficientnet_b0", "inception_v3", "nasnetamobile")
 FAMILIES += ("tnt_ti_patch16_224", "sret_t", "simplenetv1_small_m1_05")
+FAMILIES += ("deepmad_r18", "deepmad_29m_224")
 NANO = ("lssl_nano", "lnlstm_nano", "hopfield_mil_nano", "hopfield_encoder_nano")
 
 

@@ -33,6 +33,7 @@ SMALLEST = {
     "simplenet_cifar_310k": 16,
     "simplenet_cifar_5m_extra_pool": 32,
     "simplenet_nano": 4,
+    "deepmad_r18": 1,
     "tnt_s_patch16_224": 16,
     "tnt_nano": 4,
     "sret_t": 25,

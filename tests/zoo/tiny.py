@@ -17,7 +17,13 @@ from zoo.simplenet import Unit as SimpleUnit
 CLASSES = {"num_classes": 5}
 FEW_GROUPS = Factory(GroupNorm, groups=4)
 SIDES = {"resnet": (32, 24), "resnetv2": (32, 24), "inception": (75, 79), "nasnet": (33, 38)}
-SIDES |= {"tnt": (11, 14), "sret": (32, 24), "efficientnet": (33, 26), "simplenet": (33, 26)}
+SIDES |= {
+    "tnt": (11, 14),
+    "sret": (32, 24),
+    "efficientnet": (33, 26),
+    "simplenet": (33, 26),
+    "deepmad": (33, 26),
+}
 
 
 def tiny(name):
@@ -76,6 +82,12 @@ def simplenet(model):
     return {"stages": stages, "strides": model.strides[:1], "scale": 0.5}
 
 
+def deepmad(model):
+    """Two stages of narrow blocks: 3×3 and 5×5, of other channels or the same, strided or not."""
+    stages = ((16, 3, 1, 2, 8), (24, 5, 2, 2, 16))
+    return {"stages": stages, "stem": 16, "top": None if model.top is None else 24}
+
+
 def nasnet(model):
     """One normal cell in a stage."""
     return {"cells": (1, 1), "filters": 8, "stem_width": 4}
@@ -109,6 +121,7 @@ SHRINK = {
     "inception": inception,
     "efficientnet": efficientnet,
     "simplenet": simplenet,
+    "deepmad": deepmad,
     "nasnet": nasnet,
     "tnt": tnt,
     "sret": sret,

@@ -78,7 +78,7 @@ class Reporter:
         if row:
             measured = lambda name: name.startswith("eval_") or "/" in name  # noqa: E731
             training = {name: value for name, value in row.items() if not measured(name)}
-            self._progress.update(task, news=describe(training))
+            self._progress.update(task, news=describe(training) + _waiting(row))
 
     def evaluated(self, row: Row) -> None:
         """One line for an evaluation."""
@@ -88,6 +88,11 @@ class Reporter:
 NOTABLE = 0.1  # share of time; below it more `threads` would gain little
 
 
+def _waiting(row: Row) -> str:
+    share = row.get("input_share", 0.0)
+    return f"  waits for input {share:.0%}" if share > NOTABLE else ""
+
+
 def describe(row: Row) -> str:
     """The figures of a row that a person follows."""
     parts = [
@@ -95,8 +100,6 @@ def describe(row: Row) -> str:
         f"lr {row['learning_rate']:.2e}",
         f"{row['images_per_second']:,.0f} img/s",
     ]
-    if row.get("input_share", 0.0) > NOTABLE:
-        parts.append(f"waits for input {row['input_share']:.0%}")
     for name, title in FOLLOWED.items():
         if f"eval_{name}" in row:
             parts.append(f"{title} {row[f'eval_{name}']:.4f}")

@@ -1,13 +1,15 @@
 """What a run says about its time: a trace of some updates, and waiting for input."""
 
+import io
 import time
 
 import pytest
+from rich.console import Console
 
 import train
 import zoo
 from train.profile import WARM, traced
-from train.report import Clock, describe
+from train.report import Clock, Reporter
 
 TINY = {"stage_sizes": [1], "width": 4}
 
@@ -43,6 +45,11 @@ def test_the_clock_tells_waiting_from_work():
     assert 0.5 < figures["input_share"] <= 1.0
     assert 0 < figures["images_per_second"] <= 8 / 0.05
     assert clock.figures()["input_share"] == 0.0
-    row = {"loss": 1.0, "learning_rate": 0.1, **figures}
-    assert "waits for input" in describe(row)
-    assert "waits for input" not in describe(row | {"input_share": 0.02})
+    console = Console(file=io.StringIO(), force_terminal=True, width=200)
+    reporter = Reporter(console)
+    with reporter.steps(0, 4):
+        for share, shown in ((0.02, False), (figures["input_share"], True)):
+            row = {"loss": 1.0, "learning_rate": 0.1, **figures, "input_share": share}
+            reporter.advance(1, row)
+            reporter._progress.refresh()
+            assert ("waits for input" in console.file.getvalue()) == shown

@@ -32,6 +32,7 @@ class LNLSTM(Network):
         dropout: probability of dropping a feature of a layer's output, for each step. Needs the
             random stream "dropout".
         num_classes: outputs of the head, or None for pooled features.
+        remat: recompute layers in the backward pass instead of storing what is inside them.
         dtype: dtype of the computation; parameters are float32, cells and logits at least.
     """
 
@@ -43,6 +44,7 @@ class LNLSTM(Network):
     pool: str = "last"
     dropout: float = 0.0
     num_classes: int | None = 10
+    remat: bool = False
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
@@ -77,11 +79,18 @@ class LNLSTM(Network):
         encoder = partial(nn.Dense, kernel_init=LECUN_UNIFORM, bias_init=Initializer("uniform"))
         x = encoder(self.width, dtype=self.dtype, name="encoder")(x)
         stages = {"stem": x}
+        read = partial(_outputs, train)
+        read = nn.remat(read) if self.remat else read
         for i in range(self.depth):
             options = self.carry, self.dropout, self.dtype
-            _, x = LayerNormLSTM(self.width, *options, name=f"block{i}")(x, train=train)
+            x = read(LayerNormLSTM(self.width, *options, name=f"block{i}"), x)
             stages[f"block{i}"] = x
         return stages | {"pooled": over_time(x, self.pool, lengths)}
+
+
+def _outputs(train: bool, layer: LayerNormLSTM, x: Float[Array, "b l d"]) -> Float[Array, "b l h"]:
+    """What a layer makes of whole sequences."""
+    return layer(x, train=train)[1]
 
 
 # Not of the paper: small images, pixel by pixel.

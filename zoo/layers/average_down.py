@@ -13,6 +13,7 @@ def average_down(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
     that of its real pixels.
     """
     h, w = x.shape[1:3]
-    if h % 2 or w % 2:
-        x = jnp.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge")
+    # Not `jnp.pad`, which slices the axis of examples too: on a mesh that is refused.
+    x = jnp.concatenate([x, x[:, -1:]], axis=1) if h % 2 else x
+    x = jnp.concatenate([x, x[:, :, -1:]], axis=2) if w % 2 else x
     return squares(x, 2, ((h + 1) // 2, (w + 1) // 2)).mean(axis=(3, 4))

@@ -62,10 +62,12 @@ class LayerNormLSTM(nn.Module):
             state: that before their first step; zeros by default.
             train: applies dropout.
         """
-        state = self.begin(len(x)) if state is None else state
         # For all steps at once: inside the scan it would be a small product each.
         gates = _map(4 * self.features, self.dtype, "input")(x)
         gates = LayerNorm(dtype=wide(self.dtype), name="input_norm")(gates)
+        if state is None:  # zeros that lie on devices as the inputs do
+            zeros = jnp.zeros_like(gates[:, 0, : self.features])
+            state = LSTMState(zeros, zeros.astype(self.dtype))
         steps = nn.scan(
             _Step, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1
         )

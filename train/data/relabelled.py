@@ -1,5 +1,6 @@
 """Data sets whose labels are told in another way: other numbers, or labels of another kind."""
 
+import abc
 import dataclasses
 from typing import Any
 
@@ -9,14 +10,14 @@ from train.data.dataset import Dataset, Example, File, View, encoded, label, tas
 from zoo.errors import UsageError
 
 
-class Relabelled(View):
+class Relabelled(View, abc.ABC):
     """A view with other labels; `changed` makes them."""
 
     data: Dataset
 
+    @abc.abstractmethod
     def changed(self, label: Any) -> Any:
         """The label that takes the place of one of `data`."""
-        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self.data)

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -138,11 +139,9 @@ class Uploads:
     def _json(self, status: int, value: Any) -> None:
         self._reply(status, {"Content-Type": "application/json"}, json.dumps(value).encode())
 
-    def _note(self) -> None:
-        raise NotImplementedError
-
-    def _reply(self, status: int, headers: Any = None, body: bytes = b"") -> None:
-        raise NotImplementedError
+    # What the handler that this is mixed into has.
+    _note: Callable[[], None]
+    _reply: Callable[..., None]
 
 
 def _oid(content: bytes, mode: str) -> str:

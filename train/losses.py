@@ -4,6 +4,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from zoo.layers.wide import wide
+
 
 def softmax_cross_entropy(
     logits: Float[Array, "b k"],
@@ -19,7 +21,7 @@ def softmax_cross_entropy(
         smoothing: share of q that is spread evenly over all classes; Szegedy et al. 2016,
             https://arxiv.org/abs/1512.00567, section 7.
     """
-    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    logits = logits.astype(wide(logits.dtype))
     if jnp.issubdtype(labels.dtype, jnp.integer):
         if not smoothing:
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -34,11 +36,11 @@ def sigmoid_cross_entropy(
 
     \(-\frac1k \sum_k y_k \log \sigma(z_k) + (1 - y_k) \log \sigma(-z_k)\)
     """
-    wide = jnp.promote_types(logits.dtype, jnp.float32)
-    return optax.sigmoid_binary_cross_entropy(logits.astype(wide), labels.astype(wide)).mean(-1)
+    dtype = wide(logits.dtype)
+    return optax.sigmoid_binary_cross_entropy(logits.astype(dtype), labels.astype(dtype)).mean(-1)
 
 
 def squared_error(outputs: Float[Array, "b 1"], targets: Float[Array, " b"]) -> Float[Array, " b"]:
     r"""\((y - t)^2\) of each example."""
-    wide = jnp.promote_types(outputs.dtype, jnp.float32)
-    return jnp.square(outputs[:, 0].astype(wide) - targets.astype(wide))
+    dtype = wide(outputs.dtype)
+    return jnp.square(outputs[:, 0].astype(dtype) - targets.astype(dtype))

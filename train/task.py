@@ -17,6 +17,7 @@ from checkpoints.card import Card
 from train.data.dataset import task_name
 from train.losses import sigmoid_cross_entropy, softmax_cross_entropy, squared_error
 from zoo.errors import UsageError, closest
+from zoo.layers.wide import wide
 
 
 def mean_of_classes(logits: Float[Array, "v b k"]) -> Float[Array, "b k"]:
@@ -127,8 +128,8 @@ def _precision(sums: Mapping[str, Any], count: int) -> dict[str, float]:
 
 
 def _error(outputs: Array, labels: Array) -> dict[str, Array]:
-    wide = jnp.promote_types(outputs.dtype, jnp.float32)
-    return {"mae": jnp.abs(outputs[:, 0].astype(wide) - labels), "targets": labels}
+    dtype = wide(outputs.dtype)
+    return {"mae": jnp.abs(outputs[:, 0].astype(dtype) - labels), "targets": labels}
 
 
 def _regression(sums: Mapping[str, Any], count: int) -> dict[str, float]:

@@ -15,13 +15,13 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
 from train.objective import Batch, Forward, Found, Objective, Remade, per_example
 from train.task import CLASSES, Task, judged
 from zoo.errors import UsageError
+from zoo.layers.wide import wide
 
 
 def distillation(
@@ -70,6 +70,6 @@ def soft_cross_entropy(
         raise UsageError(
             f"a teacher must have the student's outputs, {outputs.shape}, got {wanted.shape}"
         )
-    wide = jnp.promote_types(outputs.dtype, jnp.float32)
-    cooled, target = (x.astype(wide) / temperature for x in (outputs, wanted))
+    dtype = wide(outputs.dtype)
+    cooled, target = (x.astype(dtype) / temperature for x in (outputs, wanted))
     return temperature**2 * optax.softmax_cross_entropy(cooled, jax.nn.softmax(target))

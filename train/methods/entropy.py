@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from train.objective import Batch, Forward, Found, Objective, per_example
 from train.task import CLASSES, Task, judged
+from zoo.layers.wide import wide
 
 
 def entropy_penalty(task: Task = CLASSES, *, weight: float = 0.5) -> Objective:
@@ -30,7 +31,7 @@ def entropy_penalty(task: Task = CLASSES, *, weight: float = 0.5) -> Objective:
     def run(forward: Forward, params: Any, state: Any, batch: Batch, key: Any) -> Found:
         del state, key
         logits, batch_stats = forward(params, batch["input"])
-        log_p = jax.nn.log_softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
+        log_p = jax.nn.log_softmax(logits.astype(wide(logits.dtype)))
         entropy = -(jnp.exp(log_p) * log_p).sum(axis=-1)
         losses = judged(task.loss, logits, batch["label"]) + weight * entropy
         measured = per_example(task, logits, batch["label"]) | {"entropy": entropy}

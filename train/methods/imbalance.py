@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from zoo.errors import UsageError
+from zoo.layers.wide import wide
 
 Loss = Callable[[Any, Any], Float[Array, " b"]]
 
@@ -63,8 +64,8 @@ def focal(loss: Loss, gamma: float = 2.0) -> Loss:
         raise UsageError(f"`gamma` must be at least 0, got {gamma}")
 
     def modulated(logits: Any, labels: Any) -> Float[Array, " b"]:
-        wide = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-        others = jax.nn.softmax(wide) * (1 - _shares(labels, logits.shape[-1]))
+        exact = logits.astype(wide(logits.dtype))
+        others = jax.nn.softmax(exact) * (1 - _shares(labels, logits.shape[-1]))
         return others.sum(axis=-1) ** gamma * loss(logits, labels)
 
     return modulated

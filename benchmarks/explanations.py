@@ -3,8 +3,11 @@
     python -m benchmarks.explanations resnet8 inception_nano tnt_nano
 
 Each network learns to tell whether a patch is bright or dark; then occlusion and Grad-CAM have to
-point at it, and must not once the weights are drawn anew (Adebayo et al. 2018,
-https://arxiv.org/abs/1810.03292). The side of the image is eight times the stride of the stage.
+point at it. The same is asked of weights drawn anew (Adebayo et al. 2018,
+https://arxiv.org/abs/1810.03292), whose maps should not find it. They do: a patch that is brighter
+or darker than noise draws the eye of any network, so that this patch does not tell a map of what
+was learned from one of what stands out. The side of the image is eight times the stride of the
+stage.
 """
 
 import sys

@@ -46,7 +46,8 @@ def global_max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
     `x.max()` compares every value with the maximum in the backward pass. Where a compiler computes
     one of both anew, with another rounding, none of them is equal to it, and the gradient is 0 / 0.
     """
-    values = x.reshape(x.shape[0], -1, x.shape[-1])
+    batch, height, width, channels = x.shape
+    values = x.reshape(batch, height * width, channels)
     place = values.argmax(axis=1, keepdims=True)
     return jnp.take_along_axis(values, place, axis=1)[:, 0]
 

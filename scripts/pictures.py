@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "pictures"
 MADE_BY = {  # page: what it leaves in its working directory
     "start/predict.md": ("guesses.png",),
-    "guides/explain.md": ("map.png",),
+    "guides/explain.md": ("map.png", "prototypes.png"),
     "start/look.md": ("runs/first/curves.png", "wrong.png"),
 }
 WIDEST, COLOURS = 1000, 64  # pixels of a picture, and colours in it

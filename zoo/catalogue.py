@@ -14,6 +14,7 @@ from zoo import (
     lnlstm,
     lssl,
     nasnet,
+    prototypenet,
     resnet,
     resnetv2,
     simplenet,
@@ -201,6 +202,10 @@ CATALOGUE: dict[str, Row] = {
     "deepmad_29m_288": Row(deepmad.deepmad_29m_288, 28_703_630, 288, 4.322, "2303.02165"),
     "deepmad_50m": Row(deepmad.deepmad_50m, 49_408_964, 224, 8.45, "2303.02165"),
     "deepmad_89m": Row(deepmad.deepmad_89m, 88_325_780, 224, 15.03, "2303.02165"),
+    # Li et al. 2018, section 4.1
+    "prototypes_mnist": Row(
+        prototypenet.prototypes_mnist, 44_153, (28, 28, 1), 0.000667, "1710.04806"),
+    "prototypes_nano": Row(prototypenet.prototypes_nano, 7_161, (8, 8, 1), 0.0000163, "1710.04806"),
     # Han et al. 2021, table 1
     "tnt_ti_patch16_224": Row(tnt.tnt_ti_patch16_224, 6_076_408, 224, 1.4, "2103.00112"),
     "tnt_s_patch16_224": Row(tnt.tnt_s_patch16_224, 23_768_584, 224, 5.25, "2103.00112"),

@@ -20,6 +20,7 @@ from train.methods.auxiliary import auxiliary, scheduled_drop_path
 from train.methods.distillation import distillation, soft_cross_entropy
 from train.methods.imbalance import class_weighted, focal
 from train.methods.mixing import cutmix, mixup
+from train.methods.prototypes import prototypes
 from train.methods.rotation import Turned, rotation
 from train.methods.sharpness import sharpness_aware
 from train.methods.teacher import mean_teacher
@@ -31,6 +32,7 @@ from zoo.parameters import Parameters, select
 from zoo.parameters.frozen import frozen
 from zoo.parameters.lora import lora
 from zoo.parameters.ternary import rounded, ternary
+from zoo.prototypenet import PrototypeNet
 
 SHAPE = jax.ShapeDtypeStruct((1, 6, 6, 1), jnp.float32)
 CLASSES = 4
@@ -88,6 +90,13 @@ METHODS = {
     "distillation": (distillation(MODEL, TEACHER, weight=0.5, temperature=2.0), {}),
     "soft distillation": (distillation(MODEL, TEACHER), {}),
     "mean teacher": (mean_teacher(decay=0.9), {}),
+    "prototypes": (
+        prototypes(weight=5.0, mean=0.5, std=0.2),
+        {
+            "model": PrototypeNet(6, widths=(4, 3), prototypes=5, num_classes=CLASSES),
+            "optimizer": optax.adam(0.02),
+        },
+    ),
     "rotation": (rotation(), {}),
     "focal": (train.supervised(loss=focal(train.softmax_cross_entropy)), {}),
     "class weights": (

@@ -52,6 +52,9 @@ def test_inputs_of_a_case_are_arithmetic_of_uniform_numbers():
         made({**spec, "then": "exit()"})
 
 
+STEPS = 400
+
+
 @pytest.mark.slow
 def test_digits_are_told_apart_by_forty_components():
     pixels, labels = load_digits(return_X_y=True)
@@ -59,17 +62,17 @@ def test_digits_are_told_apart_by_forty_components():
         (pixels / 16).astype(np.float32), labels, test_size=0.25, random_state=0, stratify=labels
     )
     seen, unseen, known, wanted = map(jnp.asarray, split)
-    model = ComponentClassifier(components=40, num_classes=10)
+    model = ComponentClassifier(components=40, num_classes=10, sigma=0.4)
     variables = model.init(jax.random.key(0), seen[:1], train=False)
     # Components begin as examples, four of each class.
     first = np.concatenate([np.flatnonzero(known == k)[:4] for k in range(10)])
     params = {**variables["params"], "components": seen[first]}
-    optimizer = optax.adam(0.03)
-    objective = train.supervised(loss=margin_loss(0.3))
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.1, STEPS))
+    objective = train.supervised(loss=margin_loss(0.15))
     state = train.create_state({"params": params}, optimizer, key=jax.random.key(1))
     step = jax.jit(train.make_train_step(model, optimizer, objective=objective))
-    for n in range(300):
+    for n in range(STEPS):
         rows = jax.random.permutation(jax.random.key(n), len(seen))[:128]
         state, _ = step(state, {"input": seen[rows], "label": known[rows]}, state.key)
     answers = model.apply(train.published(state), unseen, train=False).argmax(axis=-1)
-    assert (answers == wanted).mean() >= 0.92  # 0.936 was measured; 0.949 after 900 steps
+    assert (answers == wanted).mean() >= 0.95  # 0.960 was measured; 0.942 with a margin of 0.3

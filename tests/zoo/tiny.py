@@ -23,6 +23,7 @@ SIDES |= {
     "efficientnet": (33, 26),
     "simplenet": (33, 26),
     "deepmad": (33, 26),
+    "prototypenet": (9, 6),
 }
 
 
@@ -88,6 +89,11 @@ def deepmad(model):
     return {"stages": stages, "stem": 16, "top": None if model.top is None else 24}
 
 
+def prototypenet(model):
+    """Two convolutions, few prototypes."""
+    return {"image_size": (9, 6), "channels": 3, "widths": (8, 4), "prototypes": 6}
+
+
 def nasnet(model):
     """One normal cell in a stage."""
     return {"cells": (1, 1), "filters": 8, "stem_width": 4}
@@ -122,6 +128,7 @@ SHRINK = {
     "efficientnet": efficientnet,
     "simplenet": simplenet,
     "deepmad": deepmad,
+    "prototypenet": prototypenet,
     "nasnet": nasnet,
     "tnt": tnt,
     "sret": sret,

@@ -24,6 +24,7 @@ from train.methods.erasing import random_erasing
 from train.methods.imbalance import focal
 from train.methods.mixing import cutmix, mixup
 from train.methods.noise import gaussian_noise
+from train.methods.prototypes import prototypes
 from train.methods.rotation import Turned, Unturned, turned
 from train.methods.sharpness import sharpness_aware
 from train.methods.teacher import mean_teacher
@@ -108,6 +109,15 @@ def _noise(setting: Setting, *, sigma: float) -> Any:
     return gaussian_noise(sigma / np.asarray(setting.preprocess.std, np.float32))
 
 
+def _prototypes(inner: Objective, setting: Setting, **options: Any) -> Objective:
+    del inner
+    preprocess = setting.preprocess
+    if not isinstance(preprocess, Preprocess):
+        raise UsageError("`prototypes` by name is for images; pass the objective from Python")
+    mean, std = (np.asarray(v, np.float32) for v in (preprocess.mean, preprocess.std))
+    return prototypes(setting.task, mean=mean, std=std, **options)
+
+
 def _entropy(inner: Objective, setting: Setting, **options: Any) -> Objective:
     del inner
     return entropy_penalty(setting.task, **options)
@@ -146,6 +156,7 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "mean_teacher": _mean_teacher,
     "adversarial": _adversarial,
     "entropy": _entropy,
+    "prototypes": _prototypes,
     **{name: _on(make) for name, make in TRANSFORMS.items()},
 }
 # Of methods that bring labels of their own: what is trained on, and what is evaluated on.

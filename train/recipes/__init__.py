@@ -22,6 +22,9 @@ DESCRIBED: dict[str, Recipe] = {
     "simplenet_nano.digits": Recipe(
         digits.SIMPLENET_NANO, f"A plain column of convolutions for the same: {_SHIPS}."
     ),
+    "prototypes_nano.digits": Recipe(
+        digits.PROTOTYPES_NANO, f"A network of fifteen prototypes that can be drawn: {_SHIPS}."
+    ),
     "tnt_nano.digits": Recipe(
         digits.TNT_NANO, f"Transformer in transformer for the same: {_SHIPS}."
     ),

@@ -15,6 +15,7 @@ import zoo
 from checkpoints.card import Card
 from checkpoints.surgery import diff, flatten, listed
 from zoo.errors import UsageError, shown
+from zoo.parameters.interception import changed
 
 _LARGEST = 1 << 17  # one number of an override, or the sum of a list of them
 _LARGEST_INPUT = 1 << 27  # numbers; an image of 4,096 pixels has 50 million
@@ -23,20 +24,22 @@ _MOST_NUMBERS = 10**10  # parameters
 
 
 def create_model(card: Card, dtype: DTypeLike | None = None) -> nn.Module:
-    """The architecture of a card, with its overrides and number of classes.
+    """The architecture of a card, with its overrides and number of classes, and what it changes.
 
     Raises:
         UsageError: the card names no architecture, or fields and sizes that none has.
     """
     for field, value in card.overrides.items():
-        if field in ("name", "parent", "num_classes"):
+        if field in ("name", "parent", "num_classes", "interceptors"):
             raise UsageError(f"The card of {shown(card.name)} cannot override `{field}`.")
         if not field.endswith("seed"):
             _check_size(f"{shown(field)} of the card of {shown(card.name)}", value)
+    _check_size(f"`widths` of the card of {shown(card.name)}", card.widths)
     options = {**card.overrides, "num_classes": card.num_classes}
-    return zoo.create_model(
+    model = zoo.create_model(
         card.architecture, **options | ({} if dtype is None else {"dtype": dtype})
     )
+    return changed(model, card.widths, card.intercepted)
 
 
 def abstract_variables(model: nn.Module, card: Card) -> dict[str, Any]:

@@ -20,6 +20,9 @@ from zoo.fields import annotations, is_deep, misfit
 
 _LIBRARIES = ("jax-functional-zoo", "jax", "flax", "optax", "orbax-checkpoint", "numpy")
 
+_OF_JSON = ("overrides", "source", "metrics", "fingerprint", "versions")
+_OF_JSON += ("stored_as", "widths", "intercepted")
+
 _LARGEST = 64 << 20  # characters of a card; a million class names take 20 million
 _MOST_CLASSES = 1_000_000
 _LONGEST = 100_000  # characters of a text in it
@@ -50,6 +53,12 @@ class Card:
         trained_on: data sets, in words.
         metrics: accuracies as fractions, with what they are of and who measured them.
         parameters: exact number of parameters.
+        stored_as: the form in which parameters are stored, if not as they are: `{"name": ...,
+            "arguments": {...}}`, a row of `zoo.parameters.stored.FORMS`.
+        widths: sizes of layers that are others than the architecture's, by path, see
+            `zoo.parameters.widths`.
+        intercepted: what calls of layers go through, such as rounding of inputs: rows of
+            `zoo.parameters.interception.INTERCEPTORS`, each `{"name": ..., "arguments": {...}}`.
         fingerprint: what the network answers to a fixed input, see `checkpoints.fingerprint`.
         paper: address of the paper.
         recipe: command that reproduces the weights.
@@ -71,6 +80,9 @@ class Card:
     trained_on: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     parameters: int | None = None
+    stored_as: dict[str, Any] | None = None
+    widths: dict[str, dict[str, int]] = field(default_factory=dict)
+    intercepted: list[dict[str, Any]] = field(default_factory=list)
     fingerprint: dict[str, Any] | None = None
     paper: str | None = None
     recipe: str | None = None
@@ -78,7 +90,7 @@ class Card:
     versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name in ("overrides", "source", "metrics", "fingerprint", "versions"):
+        for name in _OF_JSON:
             object.__setattr__(self, name, _jsonable(name, getattr(self, name)))
         if self.num_classes is not None and not 1 <= self.num_classes <= _MOST_CLASSES:
             raise UsageError(

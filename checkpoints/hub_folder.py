@@ -58,7 +58,8 @@ def write(loaded: Pretrained, folder: Path, repo: str) -> tuple[Path, ...]:
 def names_of(card: Card) -> str:
     """Whose names the tensors get: timm's if it can build the network of a card, else ours."""
     fields = {*card.overrides} - {*_ONLY_TRAINING, *timm_hub.OURS.values()}
-    return own.NAME if fields or card.architecture not in timm_models() else _TIMM
+    is_timms = not (fields or card.widths or card.intercepted)
+    return _TIMM if is_timms and card.architecture in timm_models() else own.NAME
 
 
 def configuration(card: Card, model: nn.Module) -> dict[str, Any]:

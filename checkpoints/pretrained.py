@@ -156,7 +156,7 @@ def _resized(card: Card, image_size: int | None, in_channels: int | None) -> Car
 
 def _changed(card: Card, **fields: Any) -> Card:
     """The card of another network than the one whose figures and answers are known."""
-    return replace(card, **fields, metrics={}, fingerprint=None)
+    return replace(card, **fields, metrics={}, fingerprint=None, stored_as=None)
 
 
 def _adapted(

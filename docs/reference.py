@@ -33,7 +33,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
             *("Objective", "Forward", "Remade", "supervised", "on", "calling", "Parameters"),
             *("select", "Task", "CLASSES", "NUMBERS", "softmax_cross_entropy"),
         ),
-        "Results": ("evaluate", "predict", "image_grid"),
+        "Results": ("evaluate", "predict", "image_grid", "compress"),
     },
     "train.tabular": {
         "Estimators": ("HopularClassifier", "HopularRegressor", "HopularEstimator"),
@@ -46,7 +46,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "zoo.lssl": {"Networks": ("LSSL", "Block", "Stream")},
 }
 # Methods and values that a run names, each in a module with its paper.
-MODULES = ("train.methods", "zoo.parameters", "zoo.attack", "zoo.explain")
+MODULES = ("train.methods", "train.compress", "zoo.parameters", "zoo.attack", "zoo.explain")
 
 
 def pages() -> dict[str, str]:

@@ -20,6 +20,7 @@ COMMANDS = {
     "probe": "fit a linear classifier to features of weights",
     "evaluate": "accuracy and loss of weights on a data set",
     "predict": "classes of images, with probabilities",
+    "compress": "a network in fewer bytes, at what price",
     "robust": "accuracy under attack, and how much of it is certain",
     "explain": "where in photographs a network finds its answer",
     "convert": "weights to and from the names of other libraries",

@@ -13,6 +13,7 @@
 
 from checkpoints.retention import Retention
 from train.augment import Augment
+from train.compress import compress
 from train.config import Config, Evaluation, OptimizerConfig
 from train.data import eval_batches, evaluation_split, few_shot, load_dataset, train_batches
 from train.evaluation import evaluate
@@ -53,6 +54,7 @@ __all__ = [
     "Task",
     "TrainState",
     "calling",
+    "compress",
     "create_state",
     "cross_validate",
     "data_mesh",

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 import checkpoints
 import zoo
-from checkpoints import released, surgery
+from checkpoints import build, released, surgery
 from checkpoints.card import Card
 from checkpoints.paths import local
 from checkpoints.preprocess import SequencePreprocess
@@ -58,8 +58,7 @@ def load_network(config: Config, data: Dataset) -> Network:
         model = loaded.model.clone(**_dtype(config))
         return Network(model, loaded.variables, card, loaded.fresh)
     card = dataclasses.replace(card, overrides={**card.overrides, **config.overrides})
-    fields = {**card.overrides, **_dtype(config)}
-    model = zoo.create_model(card.architecture, num_classes=card.num_classes, **fields)
+    model = build.create_model(card, **_dtype(config))
     _require_same_parameters(model, loaded.variables, card)
     return Network(model, loaded.variables, card, loaded.fresh)
 

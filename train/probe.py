@@ -88,6 +88,7 @@ def probe(
         trained_on=f"{data.name}:{data.split}",
         metrics={},
         fingerprint=None,
+        stored_as=None,
         parameters=surgery.count(variables["params"]),
         source={"kind": "probe", "started_from": loaded.card.name, "c": c, "loss": fit.loss},
         versions=current_versions(),

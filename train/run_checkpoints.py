@@ -57,7 +57,8 @@ def run_source(progress: Progress, started_from: str | None, best: str) -> dict[
 
 def run_card(start: Card, **facts: Any) -> Card:
     """The card of a checkpoint of a run that began with the network of `start`."""
-    return dataclasses.replace(start, fingerprint=None, versions=current_versions(), **facts)
+    unlike: dict[str, Any] = {"fingerprint": None, "stored_as": None}  # trained, it is another
+    return dataclasses.replace(start, versions=current_versions(), **unlike, **facts)
 
 
 def read_progress(checkpoint: Path | Any) -> Progress:

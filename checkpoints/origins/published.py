@@ -47,7 +47,7 @@ def of_card(card: Card, cache: Path) -> tuple[Card, dict[str, Any]]:
         earlier = store.read_card(kept)
         if _is_of(source, earlier.source or {}):
             found = replace(card, source=earlier.source, versions=earlier.versions)
-            return found, store.restore(kept, abstract)
+            return found, store.restore_weights(kept, abstract, found)
     except UsageError:  # not there yet, damaged, or of an earlier version of the architecture
         pass
     path, seen = _fetched(source, cache, card.parameters)

@@ -24,7 +24,8 @@ def read(request: Request) -> tuple[Card, dict[str, Any]]:
 def restored(directory: Path | Any) -> tuple[Card, dict[str, Any]]:
     """Card and variables of a checkpoint."""
     card = store.read_card(directory)
-    return card, store.restore(directory, build.abstract_variables(build.create_model(card), card))
+    abstract = build.abstract_variables(build.create_model(card), card)
+    return card, store.restore_weights(directory, abstract, card)
 
 
 def checkpoint(request: Request) -> Path | Any:

@@ -14,7 +14,7 @@ In reading order: `layout` (where the parts lie), `arrays` (the only file that k
 """
 
 from checkpoints.store.layout import is_checkpoint
-from checkpoints.store.restoring import read_card, restore, verify
+from checkpoints.store.restoring import read_card, restore, restore_weights, verify
 from checkpoints.store.run import best, keep, latest, step_path, steps
 from checkpoints.store.saving import rewrite_card, save
 
@@ -25,6 +25,7 @@ __all__ = [
     "latest",
     "read_card",
     "restore",
+    "restore_weights",
     "rewrite_card",
     "save",
     "step_path",

@@ -16,6 +16,8 @@ from checkpoints.store.bucket import copied
 from checkpoints.store.layout import ARRAYS, CARD
 from checkpoints.surgery import describe, diff, flatten, listed
 from zoo.errors import UsageError
+from zoo.parameters.stored import abstract as stored_form
+from zoo.parameters.stored import unpacked
 
 _SMALL, _DENSEST = 256 << 20, 256  # bytes that are always taken, and the largest compression
 
@@ -44,6 +46,26 @@ def restore(
         return _read(place, found, abstract, host)
     stored = _read(place, found, former_names.as_stored(abstract, names), host)
     return former_names.as_asked(stored, abstract, names)
+
+
+def restore_weights(
+    directory: str | os.PathLike[str], abstract: Mapping[str, Any], card: Card
+) -> dict[str, Any]:
+    """What `restore` reads of a checkpoint whose card may say `stored_as`, undone.
+
+    Args:
+        directory: a checkpoint.
+        abstract: shapes of the variables of its network.
+        card: its own.
+
+    Raises:
+        UsageError: as of `restore`, or there is no such form.
+    """
+    if card.stored_as is None:
+        return restore(directory, abstract)
+    params = abstract["params"]
+    stored = restore(directory, {**abstract, "params": stored_form(params, card.stored_as)})
+    return {**stored, "params": unpacked(stored["params"], params, card.stored_as)}
 
 
 def _read(

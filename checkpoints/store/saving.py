@@ -13,6 +13,7 @@ from checkpoints.store.bucket import save_to_bucket
 from checkpoints.store.layout import ARRAYS, CARD, explain, refuse_other_content
 from checkpoints.store.together import is_first_process, wait_for_all, writer
 from checkpoints.surgery import describe
+from zoo.parameters.stored import packed
 
 
 def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: Card) -> Path | Any:
@@ -25,15 +26,18 @@ def save(directory: str | os.PathLike[str], variables: Mapping[str, Any], card: 
         variables: arrays under string keys, such as `{"params": ..., "batch_stats": ...}`. Below
             the first level the containers may be those of Flax and optax, and leaves may be typed
             random keys.
-        card: description, stored beside the arrays.
+        card: description, stored beside the arrays. Where it says `stored_as`, "params" are stored
+            in that form.
 
     Returns:
         The absolute path of the checkpoint; of an address its `etils.epath.Path`.
 
     Raises:
         UsageError: the directory holds something else, cannot be written, or the disk is full;
-            nothing half-written remains.
+            nothing half-written remains. Or the parameters cannot be stored as the card says.
     """
+    if card.stored_as is not None:
+        variables = {**variables, "params": packed(variables["params"], card.stored_as)}
     if paths.is_remote(directory):
         return save_to_bucket(directory, variables, card)
     target = paths.path(directory).resolve()

@@ -22,7 +22,7 @@ import optax
 import checkpoints
 import zoo
 from checkpoints.convert.rules import renumbered
-from tests.golden import components, fill, memory, recurrent, sequence
+from tests.golden import bitlinear, components, fill, memory, quantisation, recurrent, sequence
 from tests.golden.compare import Outcome, gradient_error, norms, relative
 from tests.golden.constructors import parse_constructor, transforms_input
 
@@ -209,10 +209,12 @@ def check_memory(
 
 
 CHECKS: dict[str, Callable[[dict[str, Any], dict[str, np.ndarray]], Outcome]] = {
+    "bitlinear": partial(check_memory, bitlinear.bitlinear_errors),
     "cbc": components.check,
     "lssl": sequence.check_lssl,
     "lnlstm": partial(check_memory, recurrent.lnlstm_errors),
     "preprocess": check_preprocess,
+    "quantisation": quantisation.check,
     "hopfield": partial(check_memory, memory.hopfield_errors),
     "hopular": partial(check_memory, memory.hopular_errors),
 }

@@ -2,7 +2,9 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, ClassVar
 
@@ -12,6 +14,7 @@ import jax.numpy as jnp
 from zoo.errors import UsageError
 
 _ENTRANCES = "__call__", "features", "with_auxiliary"
+_entered: ContextVar[tuple[int, ...]] = ContextVar("networks that are being called", default=())
 _LONGEST = 100  # characters of a field in a `repr`
 _FEWEST = 8  # pixels of a side from which on channels in its place are not to be mistaken
 
@@ -21,14 +24,19 @@ class Network(nn.Module):
 
     Attributes:
         input_axes: how many axes a batch may have; None for any, the network says which.
+        interceptors: what calls inside the network go through, whoever calls it and for whatever:
+            narrower layers, rounded activations. Each is called as one of `nn.intercept_methods`
+            with the path of the network before it, and can be hashed; `zoo.parameters.changed`
+            makes them.
     """
 
     input_axes: ClassVar[tuple[int, ...] | None] = (4,)
+    interceptors: tuple[Callable[..., Any], ...] = dataclasses.field(default=(), kw_only=True)
 
     def __init_subclass__(cls, **options: Any) -> None:
         for name in _ENTRANCES:
             if name in cls.__dict__:
-                setattr(cls, name, _checked(cls.__dict__[name]))
+                setattr(cls, name, _entrance(cls.__dict__[name]))
         super().__init_subclass__(**options)
 
     def __repr__(self) -> str:
@@ -82,18 +90,33 @@ def _is_picture(sides: tuple[int, ...]) -> bool:
     return min(sides) >= _FEWEST and max(sides) <= 4 * min(sides)
 
 
-def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method of a network, after a check of its first argument, if that is an array."""
+def _entrance(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method of a network inside its interceptors, after a check of its first argument."""
     first = list(inspect.signature(method).parameters)[1]
 
     @wraps(method)
-    def checked(self: Network, *args: Any, **options: Any) -> Any:
+    def entered(self: Network, *args: Any, **options: Any) -> Any:
         inputs = args[0] if args else options.get(first)
         if hasattr(inputs, "shape") and hasattr(inputs, "dtype"):
             require_batch(inputs, self.input_axes)
-        return method(self, *args, **options)
+        if not self.interceptors or id(self) in _entered.get():  # one entrance may call another
+            return method(self, *args, **options)
+        with _intercepted(self):
+            return method(self, *args, **options)
 
-    return checked
+    return entered
+
+
+@contextmanager
+def _intercepted(network: Network) -> Iterator[None]:
+    before = _entered.set((*_entered.get(), id(network)))
+    try:
+        with ExitStack() as stack:
+            for interceptor in network.interceptors:
+                stack.enter_context(nn.intercept_methods(partial(interceptor, network.path)))
+            yield
+    finally:
+        _entered.reset(before)
 
 
 def _short(value: Any) -> str:

@@ -1,6 +1,6 @@
 """The pair of functions that says what is trained."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
@@ -18,11 +18,14 @@ class Parameters(NamedTuple):
         join: (trained, kept) -> params, differentiable in `trained`. At first
             `join(*split(params))` is `params`, or the nearest that the form can hold.
         around: () -> a context manager, which the step enters while the network runs.
+        stored_as: what a card calls the form in which `join` can be stored in fewer bytes, see
+            `zoo.parameters.stored`; None where there is none.
     """
 
     split: Callable[[Tree], tuple[Tree, Tree]] = lambda params: (params, ())
     join: Callable[[Tree, Tree], Tree] = lambda trained, kept: trained
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
+    stored_as: Mapping[str, Any] | None = None
 
 
 def chained(*parts: Parameters) -> Parameters:

@@ -1,7 +1,7 @@
 """Leaves of a tree by the words of their paths: the one way in which parameters are chosen."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -45,6 +45,27 @@ def select(tree: Any, patterns: str | Mapping[str, T] | Sequence[str], default: 
         return next((v for p, v in patterns.items() if matches(p, written)), default)
 
     return jax.tree_util.tree_map_with_path(value, tree)
+
+
+def map_chosen(
+    change: Callable[..., Any], patterns: str | Sequence[str], like: Any, *others: Any
+) -> Any:
+    """A tree with `change(leaf, *others)` in the place of each chosen leaf of two axes or more.
+
+    Args:
+        change: of a leaf of `like` and of what stands in its place in the other trees.
+        patterns: as of `select`.
+        like: tree of the leaves; other leaves come from the last tree as they are.
+        others: trees like it, with any trees in the places of its leaves.
+    """
+    trees = (like, *others)
+    return jax.tree.map(
+        lambda chosen, leaf, *there: (
+            change(leaf, *there) if chosen and leaf.ndim > 1 else (leaf, *there)[-1]
+        ),
+        select(like, patterns),
+        *trees,
+    )
 
 
 def several(patterns: str | Sequence[str]) -> Sequence[str]:

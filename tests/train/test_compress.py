@@ -89,7 +89,29 @@ def test_a_network_of_other_widths_is_saved_and_loaded(tmp_path):
     assert other.fresh == ("params/head/bias", "params/head/kernel")
 
 
-@pytest.mark.parametrize("architecture", ["tf_efficientnet_lite0", "resnet18"])
+LARGE = ("tf_efficientnet_lite0", "resnet18")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", LARGE)
+def test_networks_for_photographs_are_stored_smaller_and_answer(architecture, tmp_path):
+    """With random weights; what is loaded has the numbers that were stored."""
+    model, images = zoo.create_model(architecture), jnp.zeros((1, 32, 32, 3))
+    variables = zoo.init_variables(model, jax.random.key(0), images)
+    method = ternary()
+    variables["params"] = method.join(*method.split(variables["params"]))
+    card = checkpoints.Card("x", architecture, num_classes=1000, stored_as=method.stored_as)
+    place = checkpoints.save(tmp_path / "small", variables, card)
+    again = checkpoints.load(place)
+    assert jax.tree.all(jax.tree.map(np.array_equal, again.variables, variables))
+    logits = jax.jit(lambda v, x: again.model.apply(v, x, train=False))(again.variables, images)
+    assert logits.shape == (1, 1000)
+    assert jnp.isfinite(logits).all()
+    written = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+    assert written < stored_bytes(variables, dataclasses.replace(card, stored_as=None)) / 8
+
+
+@pytest.mark.parametrize("architecture", LARGE)
 def test_networks_of_the_catalogue_have_bytes_without_being_made(architecture):
     """Counts by shapes alone."""
     model = zoo.create_model(architecture)

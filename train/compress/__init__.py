@@ -122,8 +122,10 @@ def bytes_of(text: str) -> int:
 
 
 def named(method: Any) -> str:
-    """How a message calls a method."""
-    return str(method) if isinstance(method, str | Call) else "this method"
+    """How messages and cards call a method."""
+    if isinstance(method, Parameters):
+        return str((method.stored_as or {}).get("name"))
+    return str(method) if isinstance(method, str | Call) else "a method from Python"
 
 
 def cost(training: Training) -> str:
@@ -154,7 +156,7 @@ def described(
     of = {} if judged is None else {"of": f"{judged.name}:{judged.split}"}
     card = dataclasses.replace(
         small.card,
-        name=f"{loaded.card.name}-{re.split(r'[^a-z]', named(method))[0]}",
+        name=f"{loaded.card.name}-compressed",
         source=source,
         metrics=after.metrics | of,
         fingerprint=None,

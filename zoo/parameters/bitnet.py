@@ -117,7 +117,7 @@ class BitNet:
             return levels / scale
         if method != "__call__":
             return call(*args, **options)
-        if isinstance(module, nn.Dense) and module.scope.has_variable("params", "kernel"):
+        if isinstance(module, nn.Dense) and module.has_variable("params", "kernel"):
             return self._dense(module, *args, **options)
         levels, scale = self.rounding.of_inputs(args[0])
         return call(levels / scale, *args[1:], **options)
@@ -145,7 +145,9 @@ def bitnet(patterns: str | Sequence[str] = "", **rounding: Any) -> BitNet:
     Raises:
         UsageError: there is no such measure.
     """
-    levels = {name: tuple(v) if isinstance(v, list) else v for name, v in rounding.items()}
+    levels: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in rounding.items()
+    }
     return BitNet(tuple(several(patterns)), Rounding(**levels))
 
 

@@ -84,7 +84,8 @@ def learned_points(
         return unflatten_dict(trained), unflatten_dict(kept)
 
     def join(trained: Any, kept: Any) -> Any:
-        new, flat = flatten_dict(trained), flatten_dict(kept)
+        new: dict[Any, Any] = flatten_dict(trained)
+        flat: dict[Any, Any] = flatten_dict(kept)
         joined = {path: nearest(w, new.pop((*path, "points")), bucket) for path, w in flat.items()}
         return unflatten_dict({**new, **joined})
 
@@ -125,7 +126,7 @@ def buckets(kernel: Float[Array, "..."], bucket: int | None) -> tuple[Array, Arr
     return (rows - least) / span, least, span
 
 
-def assigned(scaled: Float[Array, "n b"], points: Float[Array, " p"]) -> Array:
+def assigned(scaled: Float[Array, "..."], points: Float[Array, " p"]) -> Array:
     """The number of the nearest point, of two the later one."""
     between = (points[1:] + points[:-1]) / 2
     return jnp.searchsorted(between, scaled, side="right")

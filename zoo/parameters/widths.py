@@ -37,7 +37,7 @@ class Widths:
         module = context.module
         if context.method_name != "__call__" or not isinstance(module, Conv | nn.Dense):
             return call(*args, **options)
-        sizes = dict(dict(self.sizes).get("/".join(module.path[len(root) :]), ()))
+        sizes: dict[str, Any] = dict(dict(self.sizes).get("/".join(module.path[len(root) :]), ()))
         rank = sizes.pop("rank", None)
         if any(getattr(module, name) != size for name, size in sizes.items()):
             module = module.clone(parent=module.scope, **sizes)  # called, it comes here again

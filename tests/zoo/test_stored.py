@@ -53,9 +53,9 @@ def test_equal_steps_take_their_bits_and_come_back(shape, bits):
     assert jnp.abs(found["layer"]["kernel"] - params["layer"]["kernel"]).max() <= 1e-6 * largest
 
 
-@pytest.mark.parametrize("bits", [1, 2, 3])
-def test_learned_points_come_back(bits):
-    method = learned_points(bits, bucket=16)
+@pytest.mark.parametrize(("bits", "kernels"), [(1, False), (2, True), (3, False)])
+def test_learned_points_come_back(bits, kernels):
+    method = learned_points(bits, bucket=16, kernels=kernels)
     trained, kept = method.split(tree((3, 3, 5, 7)))
     moved = trained["layer"]["kernel"]["points"] * 0.9 + 0.02  # ends are not at 0 and 1
     trained["layer"]["kernel"]["points"] = moved[::-1]

@@ -1,8 +1,8 @@
 """Quantised distillation: kernels of a few bits, trained to answer as the network did before.
 
 Polino, Pascanu & Alistarh 2018, https://arxiv.org/abs/1802.05668: sections 3 (equal steps, kernels
-are trained through their rounding) and 4 (points are trained, kernels are not). The parts are
-`zoo.parameters.points` and `train.methods.distillation`.
+are trained through their rounding) and 4 (points are trained, and there kernels are not). The
+parts are `zoo.parameters.points` and `train.methods.distillation`.
 """
 
 import dataclasses
@@ -24,6 +24,7 @@ def points(
     bits: int | None = None,
     bucket: int = form.BUCKET,
     learned: bool = False,
+    kernels: bool = True,
     weight: float = 0.7,
     temperature: float = 2.0,
     patterns: str | Sequence[str] = form.KERNELS,
@@ -33,7 +34,8 @@ def points(
     Args:
         bits: of each number; None is as many, from 8 down to 1, as a budget allows.
         bucket: numbers that share a least value and a range.
-        learned: trains the points instead of the kernels.
+        learned: trains the points, which otherwise lie at equal distances.
+        kernels: with learned points, also trains the kernels; False leaves them, as in the paper.
         weight: of the teacher's part of the loss; 0 is labels alone.
         temperature: by which logits of both are divided.
         patterns: kernels that become so, as in `zoo.parameters.select`.
@@ -65,7 +67,7 @@ def points(
         if not learned:
             parameters = form.points(bits, **options)
             return of_parameters(parameters, teacher).shrink(loaded, None, training)
-        parameters = form.learned_points(bits, **options)
+        parameters = form.learned_points(bits, **options, kernels=kernels)
         aim = teacher(loaded, training)
         state = training.run(loaded.model, loaded.variables, aim, parameters)
         stored_as = point_codes.stored_as(state.trained, bits, **options)

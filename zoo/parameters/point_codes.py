@@ -16,7 +16,7 @@ from flax.traverse_util import flatten_dict
 from jaxtyping import Array, UInt8
 
 from zoo.errors import UsageError
-from zoo.parameters.points import BUCKET, KERNELS, assigned, buckets, check, equal_steps
+from zoo.parameters.points import BUCKET, KERNELS, POINTS, assigned, buckets, check, equal_steps
 from zoo.parameters.select import map_chosen, select, several
 
 
@@ -32,7 +32,7 @@ def stored_as(
         patterns: of it.
     """
     found: dict[Any, Any] = flatten_dict(trained)
-    held = {"/".join(p[:-1]): _scaled(x) for p, x in found.items() if p[-1] == "points"}
+    held = {"/".join(p[:-1]): _scaled(x) for p, x in found.items() if p[-1] == POINTS}
     arguments = {"bits": bits, "bucket": bucket, "patterns": list(several(patterns))}
     return {"name": "points", "arguments": {**arguments, "points": held}}
 

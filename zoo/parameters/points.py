@@ -26,6 +26,7 @@ from zoo.parameters.select import map_chosen, select, several
 
 KERNELS, BUCKET, MOST_BITS = "(^|/)kernel$", 256, 8
 LEAST_RANGE = 1e-10
+POINTS, EXACT = "points", "exact"  # what is trained in the place of a kernel
 
 
 def points(
@@ -61,9 +62,13 @@ def points(
 
 
 def learned_points(
-    bits: int = 2, *, bucket: int = BUCKET, patterns: str | Sequence[str] = KERNELS
+    bits: int = 2,
+    *,
+    bucket: int = BUCKET,
+    patterns: str | Sequence[str] = KERNELS,
+    kernels: bool = False,
 ) -> Parameters:
-    """Trains the points of each chosen kernel, which begin at quantiles; what is rounded stays.
+    """Trains the points of each chosen kernel, which begin at quantiles.
 
     All other parameters are trained as they are. How the result is stored is known once it is
     trained, see `zoo.parameters.point_codes.stored_as`.
@@ -72,22 +77,30 @@ def learned_points(
         bits: as of `points`.
         bucket: as of `points`.
         patterns: as of `points`.
+        kernels: also trains what is rounded, as `points` does; otherwise it stays, as in the paper.
     """
     check(bits, bucket)
 
     def split(params: Any) -> tuple[Any, Any]:
         flat: dict[Any, Any] = flatten_dict(params)
         chosen = flatten_dict(select(params, patterns))
-        kept = {path: w for path, w in flat.items() if chosen[path] and w.ndim > 1}
-        trained = {path: w for path, w in flat.items() if path not in kept}
-        trained |= {(*path, "points"): quantiles(w, bits, bucket) for path, w in kept.items()}
-        return unflatten_dict(trained), unflatten_dict(kept)
+        exact = {path: w for path, w in flat.items() if chosen[path] and w.ndim > 1}
+        trained = {path: w for path, w in flat.items() if path not in exact}
+        trained |= {(*path, POINTS): quantiles(w, bits, bucket) for path, w in exact.items()}
+        if not kernels:
+            return unflatten_dict(trained), unflatten_dict(exact)
+        trained |= {(*path, EXACT): w for path, w in exact.items()}
+        return unflatten_dict(trained), {}
 
     def join(trained: Any, kept: Any) -> Any:
         new: dict[Any, Any] = flatten_dict(trained)
-        flat: dict[Any, Any] = flatten_dict(kept)
-        joined = {path: nearest(w, new.pop((*path, "points")), bucket) for path, w in flat.items()}
-        return unflatten_dict({**new, **joined})
+        fixed: dict[Any, Any] = flatten_dict(kept)
+        joined = {path: w for path, w in new.items() if path[-1] not in (POINTS, EXACT)}
+        for path in (path[:-1] for path in new if path[-1] == POINTS):
+            w = new[(*path, EXACT)] if kernels else fixed[path]
+            rounded = nearest(w, new[(*path, POINTS)], bucket)
+            joined[path] = rounded + (w - jax.lax.stop_gradient(w))
+        return unflatten_dict(joined)
 
     return Parameters(split, join)
 

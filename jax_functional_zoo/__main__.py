@@ -24,6 +24,8 @@ COMMANDS = {
     "robust": "accuracy under attack, and how much of it is certain",
     "explain": "where in photographs a network finds its answer",
     "convert": "weights to and from the names of other libraries",
+    "bench": "times of networks beside other implementations",
+    "export": "weights as a program that needs nothing of this project",
     "push": "publish weights on the hub",
     "verify": "outputs of weights beside what they have to be",
     "compile": "memory and cost of a training step, also on TPUs",

@@ -31,6 +31,7 @@ from zoo.layers.network import Network
 from zoo.layers.norm import BatchNorm
 from zoo.layers.pool import max_pool
 from zoo.layers.size import require_size
+from zoo.layers.windows import strided
 
 
 class BasicBlock(nn.Module):
@@ -123,7 +124,7 @@ class PaddedShortcut(nn.Module):
     layers: Layers
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
-        x = x[:, :: self.stride, :: self.stride]
+        x = strided(x, self.stride)
         return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, self.features - x.shape[-1])))
 
 

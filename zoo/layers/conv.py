@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from zoo.layers.dense import linear
 from zoo.layers.initializers import HE_NORMAL_FAN_OUT, ZEROS, Initializer
-from zoo.layers.windows import NHWC, depthwise, unpadded
+from zoo.layers.windows import NHWC, depthwise, strided, unpadded
 
 
 class Conv(nn.Module):
@@ -46,7 +46,7 @@ class Conv(nn.Module):
         kernel = self.effective(self.param("kernel", self.kernel_init, shape, jnp.float32))
         x, kernel = jnp.asarray(x, self.dtype), jnp.asarray(kernel, self.dtype)
         if self.kernel_size == (1, 1) and self.groups == 1 and not self.padding:
-            y = linear(x[:, :: self.stride, :: self.stride], kernel[0, 0])
+            y = linear(strided(x, self.stride), kernel[0, 0])
         else:
             y = self._convolve(x, kernel)
         if self.use_bias:

@@ -30,7 +30,19 @@ def shifts(
     for i in range(rows):
         for j in range(columns):
             below, right = height - rows + i + 1, width - columns + j + 1
-            yield x[:, i:below:stride, j:right:stride]
+            yield strided(x, stride, (i, j), (below, right))
+
+
+def strided(
+    x: Float[Array, "b h w c"],
+    stride: int,
+    start: tuple[int, int] = (0, 0),
+    end: tuple[int, int] | None = None,
+) -> Float[Array, "b h2 w2 c"]:
+    """Every `stride`-th pixel of both axes; of an index JAX makes a gather if `b` is symbolic."""
+    rows, columns = end or (x.shape[1], x.shape[2])
+    limits = (x.shape[0], rows, columns, x.shape[3])
+    return jax.lax.slice(x, (0, *start, 0), limits, (1, stride, stride, 1))
 
 
 def window_max(

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from zoo.layers.factory import Layers
+from zoo.layers.windows import strided
 from zoo.nasnet.genotype import INPUTS, CellGenotype, Edge
 from zoo.nasnet.operations import OPERATIONS, project
 
@@ -40,7 +41,9 @@ class FactorizedReduction(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
         x = nn.relu(x) if self.activate else x
         half = self.features // 2
-        shifted = jnp.pad(x[:, 1::2, 1::2], [(0, 0), *((0, n % 2) for n in x.shape[1:3]), (0, 0)])
+        shifted = jnp.pad(
+            strided(x, 2, (1, 1)), [(0, 0), *((0, n % 2) for n in x.shape[1:3]), (0, 0)]
+        )
         first = self.layers.conv(half, (1, 1), stride=2, name="path1")(x)
         second = self.layers.conv(self.features - half, (1, 1), name="path2")(shifted)
         return self.layers.norm(name="norm")(jnp.concatenate([first, second], axis=-1))

@@ -1,0 +1,1 @@
+"""Networks as programs that need nothing of this project: traced, written, loaded elsewhere."""

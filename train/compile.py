@@ -172,7 +172,7 @@ def compile_step(
     begun = time.perf_counter()
     lowered = lower(step, how, create=create, batch=batch, mesh=mesh)
     try:
-        with _uncached():
+        with uncached():
             program = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         raise too_large(error, shape[0] // mesh.size) from error
@@ -192,7 +192,7 @@ def _environment(defaults: dict[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _uncached() -> Iterator[None]:
+def uncached() -> Iterator[None]:
     """Leaves JAX's cache of programs alone: it can keep what is for absent devices, not load it."""
     before = jax.config.values["jax_enable_compilation_cache"]
     jax.config.update("jax_enable_compilation_cache", False)

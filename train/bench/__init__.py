@@ -1,0 +1,1 @@
+"""Times of networks beside those of others: `zoo bench` and `benchmarks/speed.py`."""

@@ -152,17 +152,17 @@ WRONG = {
     "cannot take": ["--method", "ternary:bits=3"],
     "`measure` must be one of": ["--method", "ternary:measure=mode"],
     "from 1 to 8, got 12": ["--method", "points:bits=12"],
-    "--budget must be a number of bytes": ["--budget", "small"],
-    "--budget 100 bytes cannot be met by points: the smallest": [
+    "`--budget` must be a number of bytes": ["--budget", "small"],
+    "`--budget` 100 bytes cannot be met by points: the smallest": [
         "--method",
         "points",
         "--budget",
         "100",
     ],
-    "--epochs must be at least 0": ["--epochs", "-1"],
+    "`--epochs` must be at least 0": ["--epochs", "-1"],
     "is not a checkpoint, so it is not overwritten": ["--out", "."],
     "must be a file that ends in .png": ["--sweep", "figure.pdf"],
-    "There is no checkpoint directory": ["--weights", "./nothing"],
+    "is no directory and none of the weights": ["--weights", "./nothing"],
 }
 
 

@@ -64,7 +64,9 @@ loaded = checkpoints.load(WEIGHTS)
 card = loaded.card
 print(f"{card.name}: {card.parameters:,} parameters, {card.num_classes} classes")
 print(f"trained on {card.trained_on}, licence {card.license}, {card.paper}")
-print(f"top-1 accuracy {card.metrics.get('top1')} on {card.metrics.get('of')}")
+top1 = card.metrics.get("top1")
+stated = "is not stated" if top1 is None else f"is {top1:.1%} on {card.metrics.get('of')}"
+print("top-1 accuracy", stated)
 
 # %% [markdown]
 # ## Images

@@ -1,4 +1,7 @@
-"""Pictures of the site, from running the pages that show them: `python -m scripts.pictures`."""
+"""Pictures of the site, from running the pages that show them: `python -m scripts.pictures`.
+
+Drawings that show no result are made by `docs/drawings.py`.
+"""
 
 import os
 import subprocess
@@ -7,6 +10,8 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
+
+from docs.drawings import DRAWINGS
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "pictures"
@@ -19,7 +24,7 @@ WIDEST, COLOURS = 1000, 64  # pixels of a picture, and colours in it
 
 
 def main() -> None:
-    """Runs every page in an empty folder and keeps its pictures, small."""
+    """Runs every page in an empty folder, draws, and keeps the pictures, small."""
     for page, pictures in MADE_BY.items():
         with tempfile.TemporaryDirectory() as folder:
             environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
@@ -27,6 +32,10 @@ def main() -> None:
             subprocess.run(command, cwd=folder, env=environment, check=True)
             for name in pictures:
                 keep(Path(folder, name))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, draw in DRAWINGS.items():
+            draw(Path(folder, name))
+            keep(Path(folder, name))
 
 
 def keep(path: Path) -> None:

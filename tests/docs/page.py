@@ -5,7 +5,8 @@
 
 In order, in one process and the working directory: blocks of `python`, whose output stands in a
 block of `text` right below, if it is shown; lines of `console` that begin with "$ ", with their
-output below; and code in the column "here" of tables. Numbers need not agree, "..." is anything.
+output below; code blocks with a `:caption:`, which is the file that they are written to; and code
+in the column "here" of tables. Numbers need not agree, "..." is anything.
 """
 
 import ast
@@ -22,11 +23,13 @@ from typing import Any, NamedTuple
 PARTS = re.compile(
     r"^```python\n(?P<python>.*?)^```\n(?:\n*^```text\n(?P<text>.*?)^```\n)?"
     r"|^```console\n(?P<console>.*?)^```\n"
+    r"|^```\{code-block\} \w+\n:caption: (?P<file>\S+)\n\n(?P<content>.*?)^```\n"
     r"|^(?P<table>\|(?:[^\n]*\|) here \|\n(?:\|[^\n]*\n)+)",
     re.MULTILINE | re.DOTALL,
 )
 NUMBER = re.compile(r"[-+]?\d[\d,.]*(?:e[-+]?\d+)?(?: ?%)?")
 HERE = "column `here`"
+FILE = "file "
 
 
 class Part(NamedTuple):
@@ -44,6 +47,8 @@ def parts(page: str) -> Iterator[Part]:
             yield Part("python", found["python"], found["text"])
         elif found["console"] is not None:
             yield from _commands(found["console"])
+        elif found["file"] is not None:
+            yield Part(f"{FILE}{found['file']}", found["content"], None)
         else:
             yield from (Part(HERE, code, None) for code in _cells(found["table"]))
 
@@ -69,6 +74,8 @@ def run(part: Part, namespace: dict[str, Any]) -> str:
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         if part.kind == "console":
             _shell(part.code)
+        elif part.kind.startswith(FILE):
+            _write(Path(part.kind.removeprefix(FILE)), part.code)
         elif part.code.startswith("zoo "):
             _command(part.code)
         else:
@@ -86,6 +93,11 @@ def _execute(code: str, namespace: dict[str, Any], *, show: bool) -> None:
         value = eval(compile(ast.Expression(last.value), "<page>", "eval"), namespace)
         if show and value is not None:
             sys.stdout.write(f"{value!r}\n")
+
+
+def _write(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
 
 
 def _command(line: str) -> None:

@@ -139,13 +139,21 @@ def test_shown_and_printed_are_compared_but_for_numbers(shown, printed, same):
 def test_parts_of_a_page_are_found_in_order():
     text = "```python\nprint(1)\n```\n\n```text\n1\n```\n\n| there | here |\n| --- | --- |\n"
     text += "| `f()` | `x = 1` or `y = 2` |\n\n```console\n$ zoo \\\n  list\na\nb\n$ ls\n```\n"
+    text += "```{code-block} python\n:caption: mine/new.py\n\nz = 3\n```\n"
     assert list(page.parts(text)) == [
         ("python", "print(1)\n", "1\n"),
         (page.HERE, "x = 1", None),
         (page.HERE, "y = 2", None),
         ("console", "zoo \\\n  list", "a\nb\n"),
         ("console", "ls", ""),
+        ("file mine/new.py", "z = 3\n", None),
     ]
+
+
+def test_a_block_with_a_caption_is_written_to_that_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page.run(page.Part("file mine/new.py", "z = 3\n", None), {})
+    assert (tmp_path / "mine/new.py").read_text() == "z = 3\n"
 
 
 def test_a_page_that_shows_something_else_is_found_and_corrected(tmp_path):

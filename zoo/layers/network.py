@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import partial, wraps
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
+from flax.linen.module import module_field
 
 from zoo.errors import UsageError
 
@@ -31,7 +32,10 @@ class Network(nn.Module):
     """
 
     input_axes: ClassVar[tuple[int, ...] | None] = (4,)
-    interceptors: tuple[Callable[..., Any], ...] = dataclasses.field(default=(), kw_only=True)
+    if TYPE_CHECKING:  # the one kind of field that Flax tells type checkers of
+        interceptors: tuple[Callable[..., Any], ...] = module_field(default=(), kw_only=True)
+    else:
+        interceptors: tuple[Callable[..., Any], ...] = dataclasses.field(default=(), kw_only=True)
 
     def __init_subclass__(cls, **options: Any) -> None:
         for name in _ENTRANCES:

@@ -46,6 +46,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "zoo.lssl": {"Networks": ("LSSL", "Block", "Stream")},
 }
 # Methods and values that a run names, each in a module with its paper.
+ALONE = ("zoo.split",)  # one module each
 MODULES = ("train.methods", "train.compress", "zoo.parameters", "zoo.attack", "zoo.explain")
 
 
@@ -90,9 +91,8 @@ def _methods() -> str:
         "One paper, one module. `--objective NAME:ARGUMENT=VALUE` and `--parameters` name them on "
         "the command line; see [the guide](../guides/methods.md).",
     ]
-    for package in MODULES:
-        for name in _submodules(package):
-            parts.append(f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```")
+    for name in (*(n for package in MODULES for n in _submodules(package)), *ALONE):
+        parts.append(f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```")
     return "\n\n".join(parts) + "\n"
 
 

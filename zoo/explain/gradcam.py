@@ -18,8 +18,8 @@ from jax.core import Tracer
 from jax.extend.core import Literal
 from jaxtyping import Array, Float
 
+from zoo import programs
 from zoo.errors import UsageError, closest
-from zoo.explain import programs
 from zoo.explain.gradients import Target, chosen
 
 _LAYOUT = ("reshape", "slice", "squeeze", "transpose", "convert_element_type", "expand_dims")

@@ -14,8 +14,8 @@ import numpy as np
 from jax.extend.core import Literal
 from jaxtyping import Array, Float
 
+from zoo import programs
 from zoo.errors import UsageError
-from zoo.explain import programs
 from zoo.explain.gradients import Baseline, Score, Target, chosen, like
 
 stop = jax.lax.stop_gradient
@@ -114,6 +114,24 @@ def relevance(
         target: the class that is explained, one number or one per example.
         epsilon: what keeps divisors from zero; larger values leave weak evidence out.
     """
+    return inputs * relevance_slope(score, inputs, target, epsilon=epsilon)
+
+
+def relevance_slope(
+    score: Score, inputs: Any, target: Target, *, epsilon: float = 1e-6, positive: bool = False
+) -> Any:
+    r"""Relevance of each number over that number, which is finite where the number is zero.
+
+    With zeros that are added to what stands inside a network, it is the slope of that.
+
+    Args:
+        score: inputs -> scores of classes, (b, k).
+        inputs: of the network, or any tree of arrays that the score depends on.
+        target: the class that is explained, one number or one per example.
+        epsilon: as of `relevance`.
+        positive: layers hand relevance back to what raised their sums only, in shares of that: the
+            rule \(z^+\) (Montavon et al. 2017, https://arxiv.org/abs/1512.02479, section 4.1).
+    """
 
     def kept(equation: Any, values: list[Any]) -> Any:
         """f(x) / x, of what is zero at zero."""
@@ -127,17 +145,28 @@ def relevance(
         """A product of two, or of two alike halves."""
         found = _as_it_is(equation, values)
         if not all(isinstance(v, Followed) for v in values[:2]):
-            return found
+            is_layer = positive and equation.primitive.name != "mul"
+            return _raised(equation, values, found, epsilon) if is_layer else found
         return _twice(stop(found.value) + 0.5 * (found.value - stop(found.value)))
 
     rules: dict[str, Rule] = {**dict.fromkeys(BENT, _constant), **dict.fromkeys(PRODUCTS, shared)}
     rules |= dict.fromkeys(("max", "min", "clamp", "tanh"), kept) | {"div": _constant_divisor}
-    return inputs * _propagated(score, inputs, inputs, target, rules)
+    return _propagated(score, inputs, inputs, target, rules)
+
+
+def _raised(equation: Any, values: list[Any], found: Followed, epsilon: float) -> Followed:
+    """A layer of which what is positive in a sum gets all of its relevance."""
+    up, down = (
+        programs.bind(equation, [bound(_value(v), 0) for v in values])[0]
+        for bound in (jnp.maximum, jnp.minimum)
+    )
+    total = up + down
+    return _twice(_by_slope(stop(found.value), (stop(found.value / (total + epsilon)), total)))
 
 
 def _propagated(
     score: Score, inputs: Any, start: Any, target: Target, rules: Mapping[str, Rule]
-) -> Array:
+) -> Any:
     """The gradient of the target's score under other rules."""
     closed = jax.make_jaxpr(score)(inputs)
 
@@ -152,9 +181,10 @@ def _propagated(
         program, constants, skipped = inside
         return programs.run(program, constants, values[skipped:], apply)
 
-    def total(x: Array) -> Array:
-        followed = Followed(x, x if start is inputs else start)
-        scores = programs.run(closed.jaxpr, closed.consts, [followed], apply)[0]
+    def total(x: Any) -> Array:
+        ours, theirs = (jax.tree.leaves(tree) for tree in (x, x if start is inputs else start))
+        followed = [Followed(*pair) for pair in zip(ours, theirs, strict=True)]
+        scores = programs.run(closed.jaxpr, closed.consts, followed, apply)[0]
         return chosen(_value(scores), target).sum()
 
     return jax.grad(total)(inputs)

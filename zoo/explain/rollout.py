@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from zoo import programs
 from zoo.errors import UsageError
-from zoo.explain import programs
 from zoo.explain.gradcam import stage_shapes
 
 

@@ -181,6 +181,26 @@ class BatchNorm(nn.Module):
         return self.momentum * running + (1 - self.momentum) * batch
 
 
+def batch_statistics(model: nn.Module, variables: Any, inputs: Float[Array, "b ..."]) -> Any:
+    """Running statistics as if a batch were all that a network had ever seen.
+
+    Args:
+        model: module called as `model(inputs, train=True)`.
+        variables: its variables; what their batch statistics are does not matter.
+        inputs: the batch.
+    """
+
+    def forget(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        if isinstance(context.module, BatchNorm | nn.BatchNorm):
+            object.__setattr__(context.module, "momentum", 0.0)
+        return call(*args, **kwargs)
+
+    rngs = {name: jax.random.key(0) for name in ("dropout", "drop_path")}
+    with nn.intercept_methods(forget):
+        _, new = model.apply(variables, inputs, train=True, mutable=["batch_stats"], rngs=rngs)
+    return new["batch_stats"]
+
+
 class LayerNorm(nn.Module):
     r"""Normalises each token by the mean and variance of its own channels.
 

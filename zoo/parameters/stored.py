@@ -18,7 +18,7 @@ import jax.core
 import jax.numpy as jnp
 
 from zoo.errors import UsageError
-from zoo.parameters import point_codes, ternary
+from zoo.parameters import point_codes, sparse, ternary
 from zoo.parameters.interception import called
 from zoo.parameters.select import paths
 
@@ -35,6 +35,7 @@ class Form(NamedTuple):
 FORMS: dict[str, Form] = {
     "ternary": Form(ternary.pack, ternary.unpack),
     "points": Form(point_codes.pack, point_codes.unpack),
+    "sparse": Form(sparse.pack, sparse.unpack),
 }
 
 

@@ -35,7 +35,8 @@ class Widths:
     ) -> Any:
         """The call of a layer, if it is named of one with the sizes that it is to have."""
         module = context.module
-        if context.method_name != "__call__" or not isinstance(module, Conv | nn.Dense):
+        is_layer = isinstance(getattr(module, "features", None), int)
+        if context.method_name != "__call__" or not is_layer:
             return call(*args, **options)
         sizes: dict[str, Any] = dict(dict(self.sizes).get("/".join(module.path[len(root) :]), ()))
         rank = sizes.pop("rank", None)

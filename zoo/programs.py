@@ -1,4 +1,4 @@
-"""A traced function as a program that can be run with other rules: how explanations look inside.
+"""A traced function as a program that can be run with other rules: how to look inside a network.
 
 https://docs.jax.dev/en/latest/notebooks/Writing_custom_interpreters_in_Jax.html
 """

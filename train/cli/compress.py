@@ -33,7 +33,12 @@ class CompressArguments:
     Methods, with arguments as in `ternary:measure=mean`:
     ternary (kernels of three values; also measure=mean, activations=true);
     points (kernels of 8 bits or fewer, with the network itself as teacher; also bits=4, bucket=256,
-    learned=true for points that are learnt).
+    learned=true for points that are learnt);
+    prune (fewer filters; also share=0.5 of the bytes, criterion=taylor, or relevance, gradient,
+    magnitude, random);
+    nested (the first channels of a network trained for 8 widths; also share=0.5, widths=8);
+    lowrank (two thin layers in place of one; also share=0.5, lasso=0.0003, patterns=REGEX);
+    sparse (kernels with few numbers left; also share=0.9, patterns=REGEX).
     """
 
     weights: str

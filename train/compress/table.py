@@ -3,13 +3,24 @@
 from collections.abc import Callable
 
 from train.calls import Call, looked_up, made
+from train.compress.lowrank import lowrank
 from train.compress.method import Method, of_parameters
+from train.compress.nested import nested
 from train.compress.points import points
+from train.compress.prune import prune
+from train.compress.sparse import sparse
 from train.compress.ternary import ternary
 from zoo.parameters import Parameters
 
 # Arguments -> a method. A further one is a row here, and nothing else.
-METHODS: dict[str, Callable[..., Method]] = {"ternary": ternary, "points": points}
+METHODS: dict[str, Callable[..., Method]] = {
+    "ternary": ternary,
+    "points": points,
+    "prune": prune,
+    "nested": nested,
+    "lowrank": lowrank,
+    "sparse": sparse,
+}
 
 # What `zoo compress --sweep` tries.
 SWEPT: tuple[str, ...] = (
@@ -19,6 +30,10 @@ SWEPT: tuple[str, ...] = (
     "points:bits=4",
     "points:bits=2",
     "points:bits=2,learned=true",
+    "prune",
+    "nested",
+    "lowrank:lasso=0.0003",
+    "sparse",
 )
 
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Checkpoints
 #
-# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/jax-functional-zoo/jax-functional-zoo/blob/main/colab/07_checkpoints.ipynb)
+# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/jax-functional-zoo/jax-functional-zoo/blob/main/colab/08_checkpoints.ipynb)
 #
 # You will see what a checkpoint is made of, find a single flipped bit, take weights from eight
 # devices to one and to another library's names and back, and kill a run to see it go on.

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Sequences
 #
-# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/jax-functional-zoo/jax-functional-zoo/blob/main/colab/05_sequences.ipynb)
+# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/jax-functional-zoo/jax-functional-zoo/blob/main/colab/06_sequences.ipynb)
 #
 # A linear state-space layer is a convolution and a recurrence at the same time: it trains like the
 # first and runs on a stream like the second. You will see what its state remembers, both forms give

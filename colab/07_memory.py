@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Memory
 #
-# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/jax-functional-zoo/jax-functional-zoo/blob/main/colab/06_memory.ipynb)
+# [![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/jax-functional-zoo/jax-functional-zoo/blob/main/colab/07_memory.ipynb)
 #
 # A modern Hopfield network stores patterns and completes what it is shown. You will erase half of a
 # picture and get it back, see the energy fall as it does, find out what its one number does, and

@@ -19,6 +19,7 @@ def write(folder: Path, repository: str) -> None:
     contents = {
         "tables/architectures.md": tables.architectures(),
         "tables/weights.md": tables.weights(),
+        "tables/recipes.md": tables.recipes(),
         "tables/options.md": options.page(repository),
         "reference/commands.md": commands(),
         **{f"reference/{name}.md": text for name, text in reference.pages().items()},

@@ -1,4 +1,4 @@
-"""Tables of all architectures and of all weights, from the catalogues."""
+"""Tables of all architectures, weights and recipes, from the catalogues."""
 
 import functools
 import itertools
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import checkpoints
 import zoo
 from checkpoints import Card
+from train.recipes import DESCRIBED
 from zoo import ModelInfo
 
 INPUTS = {"image": "images", "series": "series of numbers, and images pixel by pixel"}
@@ -91,6 +92,31 @@ def _preparation(card: Card) -> str:
     if not hasattr(prepare, "crop_pct"):
         return ""
     return f"`{prepare.image_size} px, {prepare.crop_pct:g}, {prepare.interpolation}`"
+
+
+def recipes() -> str:
+    """The recipes of papers, and what was published of each."""
+    rows = [
+        [
+            f"`{name}`",
+            recipe.config.dataset or "yours",
+            "" if recipe.top1 is None else f"{100 * recipe.top1:.2f} %",
+            recipe.source,
+            recipe.hardware,
+        ]
+        for name, recipe in DESCRIBED.items()
+        if recipe.source
+    ]
+    columns = ["recipe", "data", "published top-1", "source", "hardware"]
+    parts = [
+        "# Recipes",
+        f"All {len(rows)} of papers, made from `train/recipes/` when this page was built. "
+        "`zoo train --recipe NAME` runs one, `--dry-run` says what it comes to, and the docstring "
+        "of its file what the paper leaves open. Figures are the publishers', not ours: [the "
+        "guide](../guides/recipes.md) says what was run here.",
+        table(columns, rows),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _pin(source: dict[str, str]) -> str:

@@ -48,8 +48,8 @@ class OptimizerConfig:
     """The update rule and its schedule."""
 
     optimizer: str = "adamw"
-    """Update rule, with arguments as in `rmsprop:momentum=0.9,eps=0.001`: adafactor, adam, adamw,
-    lamb, lars, lion, muon, rmsprop (TensorFlow's), sgd (Nesterov momentum 0.9)."""
+    """Update rule, with arguments as in `rmsprop:momentum=0.9,eps=0.001`: adadelta, adafactor,
+    adam, adamw, lamb, lars, lion, muon, rmsprop (TensorFlow's), sgd (Nesterov momentum 0.9)."""
     learning_rate: float = 3e-3
     """Peak learning rate."""
     schedule: str = "cosine"
@@ -62,7 +62,9 @@ class OptimizerConfig:
     rates: dict[str, float] = dataclasses.field(default_factory=dict)
     """Peak learning rates of parameters in whose path a word stands, as in `transition 1e-4`."""
     warmup: float | str = 0.05
-    """Part of the run in which the rate rises linearly from zero: a share, 500steps or 5epochs."""
+    """Part of the run in which the rate rises linearly: a share, 500steps or 5epochs."""
+    warmup_from: float = 0.0
+    """Learning rate with which the warm-up begins."""
     cooldown: float | str = 0.0
     """Part of the run at its end in which the rate falls linearly to zero, in the same forms."""
     weight_decay: float = 0.05
@@ -130,6 +132,8 @@ class Config:
     """Leave images out that cannot be decoded, and count them, instead of stopping."""
     image_size: int | None = None
     """Side of the network's input in pixels; None is that of the weights, or of small images."""
+    preprocess: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Fields of a fresh model's preprocessing, as in crop_pct=0.95 interpolation=bilinear."""
     epochs: float | None = None
     """Length of the run in passes over the training images; 30 if neither is given."""
     steps: int | None = None
@@ -245,7 +249,7 @@ _REQUIRED: dict[str, tuple[str, Callable[[Any], bool]]] = {
         ("positive and finite", _is_positive),
     ),
     **dict.fromkeys(
-        ("weight_decay", "gradient_noise"),
+        ("weight_decay", "gradient_noise", "warmup_from"),
         ("at least 0 and finite", lambda x: x >= 0 and math.isfinite(x)),
     ),
     "validation": ("above 0 and below 1", lambda x: 0 < x < 1),

@@ -46,6 +46,11 @@ def load_network(config: Config, data: Dataset) -> Network:
     """The pretrained model of `config.weights` fitted to the classes, or a fresh `config.model`."""
     if config.weights is None:
         return fresh_network(config, data)
+    if config.preprocess:
+        raise UsageError(
+            f"`preprocess` goes with `model`: `weights` {config.weights} have their own; leave it "
+            "out, or give `evaluations` other fields"
+        )
     loaded = checkpoints.load(
         config.weights,
         class_names=data.class_names,

@@ -97,7 +97,7 @@ def plan(
             config = dataclasses.replace(config, **{name: (methods.recorded(value),)})
     augmentation = _augmentation(config)
     check_divisible(config.batch_size, augmentation.views if augmentation else 1, "views")
-    training, own = data or _data(config)
+    training, own = data or run_data(config)
     if data is None:
         check_batch(config, config.batch_size, jax.device_count())
     require_kind(config, training)
@@ -181,8 +181,12 @@ def total_steps(config: Config, examples: int, *, step: int = 0, seen: int = 0) 
     return step + max(math.ceil(remaining / config.batch_size), 0)
 
 
-def _data(config: Config) -> tuple[Dataset, Dataset]:
-    """What is trained on, and what the run is evaluated on."""
+def run_data(config: Config) -> tuple[Dataset, Dataset]:
+    """What is trained on, and what the run is evaluated on.
+
+    Raises:
+        UsageError: the config names no data, or what is not here.
+    """
     if config.dataset is None:
         there = f", for no run to resume was read from `out` {config.out}" if config.resume else ""
         raise UsageError(

@@ -28,8 +28,21 @@ def default_preprocess(config: Config, data: Dataset) -> Preprocess:
     size = config.image_size or (native if native <= SMALL else _catalogue_size(config))
     preprocess = Preprocess(image_size=size, crop_pct=1.0 if native <= SMALL else 0.875)
     if channels == 1:
-        return dataclasses.replace(preprocess, mean=(0.5,), std=(0.5,))
-    return preprocess
+        preprocess = dataclasses.replace(preprocess, mean=(0.5,), std=(0.5,))
+    return chosen(preprocess, config)
+
+
+def chosen(preprocess: Preprocess, config: Config) -> Preprocess:
+    """With the fields that a config says; grey images take the average of those of three channels.
+
+    Raises:
+        UsageError: there is no such field, it is the size, or it cannot have such a value.
+    """
+    if "image_size" in config.preprocess:
+        raise UsageError("`preprocess` cannot set image_size, which is an option of its own")
+    fields = Preprocess.from_dict({**vars(Preprocess()), **config.preprocess})
+    given = vars(fields.with_channels(preprocess.channels))
+    return dataclasses.replace(preprocess, **{n: given[n] for n in config.preprocess})
 
 
 def series_preprocess(config: Config, data: Dataset) -> SequencePreprocess:
@@ -68,6 +81,7 @@ def refuse_options_for_images(config: Config, data: Dataset) -> None:
     plain = vars(Augment())
     given = [name for name, value in vars(short).items() if value != plain[name]]
     given += [call.name for call in others]
+    given += ["preprocess"] if config.preprocess else []
     if config.image_size is not None:
         given = ["image_size", *given]
     if given:

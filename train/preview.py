@@ -42,7 +42,15 @@ def show_batch(config: Config, path: Path) -> int:
             written.
     """
     check_picture(path, 1)
-    planned = plan(config)
+    return draw(plan(config), path)
+
+
+def draw(planned: Plan, path: Path) -> int:
+    """Draws the first batch of a planned run, see `show_batch`.
+
+    Raises:
+        UsageError: the run is of series, or the file cannot be written.
+    """
     preprocess = planned.network.card.preprocess
     if isinstance(preprocess, SequencePreprocess):
         raise UsageError(f"`show_batch` draws images, and {planned.training.name} holds series")

@@ -11,8 +11,8 @@ from train.methods.imbalance import balanced_weights, class_weighted
 from train.task import Task, task_of
 from zoo.errors import UsageError
 
-# Methods whose losses are made of a softmax over classes.
-FOR_CLASSES = ("distillation", "focal", "mean_teacher")
+# Methods whose labels are one class of several.
+FOR_CLASSES = ("binary", "distillation", "focal", "mean_teacher")
 
 
 def run_task(config: Config, training: Dataset) -> Task:

@@ -12,6 +12,7 @@ import optax.contrib
 from train.calls import looked_up, made
 from train.config import Call, OptimizerConfig
 from train.lengths import Length, updates
+from zoo.errors import UsageError
 
 
 class Span(NamedTuple):
@@ -63,7 +64,7 @@ def make_schedule(config: OptimizerConfig, steps: int, *, epoch: int = 1) -> opt
     parts = [made(looked_up(call, "schedule", SCHEDULES), call, span)]
     ends: list[int] = []
     if warmup:
-        parts.insert(0, optax.linear_schedule(0.0, span.peak, warmup))
+        parts.insert(0, optax.linear_schedule(config.warmup_from, span.peak, warmup))
         ends.append(warmup)
     if cooldown:
         parts.append(optax.linear_schedule(float(parts[-1](span.steps)), 0.0, cooldown))
@@ -92,10 +93,20 @@ def linear(span: Span, *, final: float = 0.0) -> optax.Schedule:
 
 
 def steps(
-    span: Span, *, at: Sequence[Length] = (0.4, 0.7, 0.9), factor: float = 0.2
+    span: Span,
+    *,
+    at: Sequence[Length] = (0.4, 0.7, 0.9),
+    factor: float | Sequence[float] = 0.2,
 ) -> optax.Schedule:
-    """Falls by `factor` at each of the places `at` in the run."""
-    drops = {span.updates(place, "at") - span.before: factor for place in at}
+    """Is multiplied by `factor` at each of the places `at` in the run, or by one for each."""
+    factors = [factor] * len(at) if isinstance(factor, float | int) else factor
+    if len(factors) != len(at):
+        raise UsageError(
+            f"`factor` of `steps` must be one number or one for each of `at`, {len(at)}; got "
+            f"{list(factors)}"
+        )
+    places = [span.updates(place, "at") - span.before for place in at]
+    drops = dict(zip(places, factors, strict=True))
     return optax.piecewise_constant_schedule(span.peak, drops)
 
 

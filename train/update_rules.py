@@ -87,6 +87,14 @@ def rmsprop(
     return optax.chain(optax.add_decayed_weights(decay, mask=decayed), rule)
 
 
+def adadelta(
+    schedule: optax.Schedule, decay: float, *, rho: float = 0.9, eps: float = 1e-6
+) -> Transformation:
+    """Updates as large as the last ones were (Zeiler 2012); decay is a part of the gradient."""
+    rule = optax.adadelta(schedule, rho=rho, eps=eps)
+    return optax.chain(optax.add_decayed_weights(decay, mask=decayed), rule)
+
+
 def lamb(
     schedule: optax.Schedule,
     decay: float,
@@ -188,6 +196,7 @@ def muon(
 
 
 RULES: dict[str, Callable[..., Transformation]] = {
+    "adadelta": adadelta,
     "adafactor": adafactor,
     "adam": adam,
     "adamw": adamw,

@@ -198,6 +198,7 @@ class ResNet(Network):
         base_width: channels of one such group, where an ordinary block has 64.
         drop_path: probability of leaving out the last residual branch in training; it grows
             linearly from zero at the first block. Needs the random stream "drop_path".
+        drop_rate: dropout before the head; 0.25 for ResNet-RS. Needs the random stream "dropout".
         num_classes: outputs of the head, or None for pooled features.
         norm: factory of the normalisation.
         remat: recompute blocks in the backward pass instead of storing what is inside them.
@@ -213,17 +214,20 @@ class ResNet(Network):
     groups: int = 1
     base_width: int = 64
     drop_path: float = 0.0
+    drop_rate: float = 0.0
     num_classes: int | None = 1000
     norm: ModuleFactory = BatchNorm
     remat: bool = False
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
+        self.dropout = nn.Dropout(self.drop_rate)
         self.head = linear_head(self.num_classes, self.dtype)
 
     def __call__(self, images: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b out"]:
         """Maps normalised NHWC images to logits, or to pooled features without a head."""
-        return self.head(self.features(images, train=train)["pooled"])
+        pooled = self.features(images, train=train)["pooled"]
+        return self.head(self.dropout(pooled, deterministic=not train))
 
     @nn.compact
     def features(self, images: Float[Array, "b h w c"], *, train: bool) -> dict[str, Array]:

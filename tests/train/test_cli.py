@@ -106,16 +106,16 @@ def test_only_what_is_an_option_is_spelled_as_one():
     assert spelled("`names`", lambda: None) == "`names`"
 
 
-@pytest.mark.parametrize("name", ["train", "finetune"])
-def test_recipes_are_listed_with_a_sentence_each(zoo, name):
-    status, out, _ = zoo(name, "--recipe", "help")
+@pytest.mark.parametrize("command", ["train", "finetune"])
+def test_recipes_are_listed_with_a_sentence_each(zoo, command):
+    status, out, _ = zoo(command, "--recipe", "help")
     assert status == 0
-    for recipe, (config, about) in DESCRIBED.items():
-        assert recipe in out
-        assert about.endswith(".")
-        assert config.model or config.weights
-    assert len({about for _, about in DESCRIBED.values()}) == len(DESCRIBED)
-    assert "did you mean 'resnet8.digits'" in zoo(name, "--recipe", "resnet9.digits")[2]
+    for name, recipe in DESCRIBED.items():
+        assert name in out
+        assert recipe.about.endswith(".")
+        assert recipe.config.model or recipe.config.weights
+    assert len({recipe.about for recipe in DESCRIBED.values()}) == len(DESCRIBED)
+    assert "did you mean 'resnet8.digits'" in zoo(command, "--recipe", "resnet9.digits")[2]
 
 
 @pytest.mark.parametrize("name", ["train", "finetune"])

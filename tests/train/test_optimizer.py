@@ -1,6 +1,7 @@
 """Update rules, and what is done to gradients before them and to rates after them."""
 
 import dataclasses
+import math
 import shutil
 
 import jax
@@ -62,7 +63,8 @@ def test_every_rule_descends_and_decays_kernels_only(rule):
         return (optax.apply_updates(params, update), state), loss(params)
 
     _, curve = jax.lax.scan(step, (params, optimizer.init(params)), length=40)
-    assert curve[-1] < (0.99 if rule == "lars" else 0.7) * curve[0]  # its rates are thousandths
+    share = {"lars": 0.99, "adadelta": 0.999}.get(rule, 0.7)  # whose rates are thousandths
+    assert curve[-1] < share * curve[0]
 
 
 def test_rmsprop_is_tensorflows():
@@ -81,6 +83,17 @@ def test_rmsprop_is_tensorflows():
         velocity = 0.7 * velocity + 0.1 * g / np.sqrt(square + 0.01)
         w = w - velocity
     np.testing.assert_allclose(ours["w"], w, rtol=1e-5)
+
+
+def test_adadelta_moves_as_far_as_it_did():
+    w, square, moved = 1.0, 0.0, 0.0
+    config = changed(optimizer="adadelta:rho=0.8,eps=0.01", learning_rate=0.5)
+    found = updates(config, {"w": jnp.float32(2.0)}, {"w": jnp.float32(w)}, times=3)
+    for update in found:
+        square = 0.8 * square + 0.2 * 4
+        step = 2 * math.sqrt(moved + 0.01) / math.sqrt(square + 0.01)
+        moved = 0.8 * moved + 0.2 * step**2
+        assert float(update["w"]) == pytest.approx(-0.5 * step, rel=1e-5)
 
 
 def test_adafactor_decays_by_the_rate():

@@ -32,6 +32,20 @@ def test_prepared_data_is_looked_for_where_the_config_says(tmp_path):
         train.plan(train.Config(model="resnet8", dataset="oxford_iiit_pet", data_dir=str(tmp_path)))
 
 
+def test_a_fresh_model_sees_images_as_the_config_says():
+    fields = {"crop_pct": 0.5, "mean": [0.1, 0.2, 0.3], "interpolation": "bilinear"}
+    found = planned(preprocess=fields, image_size=16).network.card.preprocess
+    assert (found.image_size, found.crop_pct, found.interpolation) == (16, 0.5, "bilinear")
+    assert found.mean == pytest.approx((0.2,))  # of grey images
+    assert found.std == (0.5,)
+    for wrong, words in (({"image_size": 8}, "option of its own"), ({"crop": 1}, "no field")):
+        with pytest.raises(UsageError, match=words):
+            planned(preprocess=wrong)
+    config = train.Config(weights="resnet8.digits", dataset="zoo_digits", preprocess=fields)
+    with pytest.raises(UsageError, match="`preprocess` goes with `model`"):
+        train.plan(config)
+
+
 def test_the_computation_is_in_the_dtype_that_was_asked_for():
     assert planned(dtype="bfloat16").network.model.dtype == jnp.bfloat16
     assert planned().network.model.dtype == jnp.float32

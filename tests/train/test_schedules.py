@@ -35,12 +35,16 @@ def rates(*at, **fields):
             'steps:at=["3 epochs","60steps"],factor=0.5',
             lambda t: 0.1 * 0.5 ** sum((t >= 0.3, t >= 0.6)),
         ),
+        (
+            "steps:at=[0.2,0.5],factor=[10.0,0.1]",
+            lambda t: 0.1 * (10 if 0.2 <= t < 0.5 else 1),
+        ),
         ('exponential:factor=0.9,every="2 epochs"', lambda t: 0.1 * 0.9 ** math.floor(5 * t)),
         ("exponential:factor=0.9,every=20steps,smooth=true", lambda t: 0.1 * 0.9 ** (5 * t)),
     ],
 )
 def test_a_schedule_is_its_formula(schedule, expected):
-    places = [n for n in range(0, STEPS + 1, 5) if n not in (30, 40, 60, 70, 90)]
+    places = [n for n in range(0, STEPS + 1, 5) if n not in (20, 30, 40, 50, 60, 70, 90)]
     np.testing.assert_allclose(
         rates(*places, schedule=schedule), [expected(n / STEPS) for n in places], atol=1e-7
     )
@@ -59,6 +63,17 @@ def test_warm_up_and_cool_down_begin_and_end_at_zero(schedule):
 
 def test_schedule_rises_then_falls_to_zero():
     assert rates(0, 20, 60, 100, warmup=0.2) == pytest.approx([0.0, 0.1, 0.05, 0.0], abs=1e-6)
+
+
+def test_the_warm_up_begins_where_it_is_told():
+    config = dataclasses.replace(CONFIG, warmup=0.2, warmup_from=0.02)
+    schedule = train.make_schedule(config, STEPS)
+    assert [float(schedule(n)) for n in (0, 10, 20)] == pytest.approx([0.02, 0.06, 0.1])
+
+
+def test_steps_want_a_factor_for_each_place():
+    with pytest.raises(zoo.UsageError, match=r"one for each of `at`, 2; got \[0.1\]"):
+        rates(0, schedule="steps:at=[0.2,0.5],factor=[0.1]")
 
 
 def test_one_cycle_rises_and_falls_by_half_cosines():

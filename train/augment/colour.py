@@ -50,6 +50,12 @@ def solarize(picture: Picture, threshold: float) -> Picture:
     return ImageOps.solarize(picture, threshold)  # type: ignore[arg-type]  # floats compare too
 
 
+def solarize_add(picture: Picture, more: float) -> Picture:
+    """Adds to the levels below 128, up to 255."""
+    table = [min(255, level + int(more)) if level < 128 else level for level in range(256)]
+    return picture.point(table * len(picture.getbands()))
+
+
 def color_jitter(
     brightness: float = 0.4, contrast: float = 0.4, saturation: float = 0.4, hue: float = 0.0
 ) -> Operation:

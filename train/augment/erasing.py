@@ -1,4 +1,4 @@
-"""Random erasing: a rectangle of each picture is hidden. Zhong et al. 2017, 1708.04896.
+"""A rectangle of each picture is hidden: random erasing (Zhong et al. 2017, 1708.04896), Cutout.
 
 The form for whole batches on the device, which fills with the mean or with normal noise, is the
 objective `random_erasing`, see `train.methods.erasing`.
@@ -55,6 +55,29 @@ def random_erasing(
         return picture if erased is None else _hidden(picture, erased, None if noise else fill)
 
     return Operation(draw, apply)
+
+
+def cutout(size: int = 16, fill: int = 0) -> Operation:
+    """Hides a square, whose centre is any pixel: at the edges less of it is seen.
+
+    DeVries & Taylor 2017, https://arxiv.org/abs/1708.04552.
+
+    Args:
+        size: side of the square in pixels.
+        fill: level from 0 to 255, of all channels; the paper's is the mean of the data.
+    """
+    require("size", size, 1)
+    require("fill", fill, 0, 255)
+
+    def draw(rng: np.random.Generator, shape: Size) -> Erased:
+        spans = []
+        for side in reversed(shape):
+            first = int(rng.integers(0, side)) - size // 2
+            spans.append((max(first, 0), min(first + size, side)))
+        (top, bottom), (left, right) = spans
+        return Erased(top, left, bottom - top, right - left)
+
+    return Operation(draw, lambda picture, erased: _hidden(picture, erased, fill))
 
 
 def _rectangle(

@@ -45,6 +45,50 @@ def random_resized_crop(
     return draw
 
 
+def random_crop(share: float = 480 / 512) -> Crop:
+    """A region of fixed size anywhere in the picture, which becomes the input of the network.
+
+    Kolesnikov et al. 2019 (BiT), https://arxiv.org/abs/1912.11370, section 3.3: pictures become
+    squares of 512 pixels, of which 480 are seen, or of 160, of which 128 are.
+
+    Args:
+        share: of each side.
+    """
+    require("share", share, 1e-3, 1)
+
+    def draw(rng: np.random.Generator, size: Size) -> Box:
+        width, height = (max(round(side * share), 1) for side in size)
+        left, top = rng.integers(0, size[0] - width + 1), rng.integers(0, size[1] - height + 1)
+        left, top = int(left), int(top)
+        return left, top, left + width, top + height
+
+    return draw
+
+
+def padded_crop(padding: int = 4, fill: int = 0) -> Operation:
+    """A shift by up to `padding` pixels along each axis: a crop of the picture with a border.
+
+    He et al. 2015, https://arxiv.org/abs/1512.03385, section 4.2; torchvision's
+    `RandomCrop(size, padding)`.
+
+    Args:
+        padding: pixels of the border.
+        fill: level from 0 to 255 of the border.
+    """
+    require("padding", padding, 0)
+    require("fill", fill, 0, 255)
+
+    def draw(rng: np.random.Generator, size: Size) -> tuple[int, int]:
+        del size
+        across, down = rng.integers(-padding, padding + 1, 2)
+        return int(across), int(down)
+
+    def apply(picture: Picture, shift: tuple[int, int]) -> Picture:
+        return translate_y(translate_x(picture, shift[0], fill=fill), shift[1], fill=fill)
+
+    return Operation(draw, apply)
+
+
 def drawn_region(
     rng: np.random.Generator, size: Size, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> Size:

@@ -29,6 +29,7 @@ COLOURED: dict[str, Callable[[Picture, float], Picture]] = {
     "sharpness": lambda picture, more: colour.sharpness(picture, 1 + more),
     "posterize": colour.posterize,
     "solarize": lambda picture, share: colour.solarize(picture, 255 * share),
+    "solarize_add": colour.solarize_add,
     "identity": lambda picture, _: picture,
     "autocontrast": lambda picture, _: ImageOps.autocontrast(picture),
     "equalize": lambda picture, _: ImageOps.equalize(picture),

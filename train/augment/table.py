@@ -12,14 +12,17 @@ from train.augment.augmentation import Augmentation
 from train.augment.augmix import augmix
 from train.augment.checks import require, saying
 from train.augment.colour import color_jitter
-from train.augment.erasing import random_erasing
+from train.augment.erasing import cutout, random_erasing
 from train.augment.geometry import (
     Crop,
     affine,
     horizontal_flip,
+    padded_crop,
+    random_crop,
     random_resized_crop,
     vertical_flip,
 )
+from train.augment.increasing import randaugment_increasing
 from train.augment.operation import Operation
 from train.augment.policies import autoaugment, randaugment, trivialaugment
 from train.calls import Call, looked_up
@@ -45,17 +48,23 @@ def scaled_decoding() -> bool:
     return True
 
 
-CROPS: dict[str, Callable[..., Crop]] = {"random_resized_crop": random_resized_crop}
+CROPS: dict[str, Callable[..., Crop]] = {
+    "random_resized_crop": random_resized_crop,
+    "random_crop": random_crop,
+}
 OPERATIONS: dict[str, Callable[..., Operation]] = {
     "horizontal_flip": horizontal_flip,
     "vertical_flip": vertical_flip,
+    "padded_crop": padded_crop,
     "affine": affine,
     "randaugment": randaugment,
+    "randaugment_increasing": randaugment_increasing,
     "autoaugment": autoaugment,
     "trivialaugment": trivialaugment,
     "augmix": augmix,
     "color_jitter": color_jitter,
     "random_erasing": random_erasing,
+    "cutout": cutout,
 }
 READING: dict[str, Callable[..., Any]] = {
     "repeated": repeated,

@@ -9,9 +9,10 @@ from jax.sharding import Mesh
 from train.blank import blank
 from train.cli import runs
 from train.cli.output import emit_json
-from train.compile import Compiled, compile_step, largest_batch, tpu_mesh
+from train.compile import Compiled, largest_batch, tpu_mesh
 from train.config import Config
 from train.data import Dataset
+from train.dry_run import compiled
 from train.parallel import data_mesh
 from train.plan import check_batch, plan
 from train.report import console, table
@@ -82,18 +83,7 @@ def command(argv: list[str]) -> None:
 def _compiled(config: Config, data: Dataset, mesh: Mesh, images: int) -> Compiled:
     check_batch(config, images, mesh.size)
     planned = plan(dataclasses.replace(config, batch_size=images), data=(data, data))
-    return compile_step(
-        planned.network.model,
-        planned.optimizer,
-        (images, *planned.network.card.preprocess.shape),
-        how=config.parallel,
-        mesh=mesh,
-        objective=planned.objective,
-        parameters=planned.parameters,
-        average=config.ema,
-        accumulate=config.accumulate,
-        batch_norm_groups=config.batch_norm_groups,
-    )
+    return compiled(planned, mesh)
 
 
 def _facts(config: Config, compiled: Compiled, mesh: Mesh) -> dict[str, Any]:

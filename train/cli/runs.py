@@ -14,7 +14,7 @@ from train.cli import arguments, defaults
 from train.cli.options import spelled
 from train.config import Config
 from train.preview import show_batch
-from train.recipes import DESCRIBED, TRAIN
+from train.recipes import DESCRIBED, TRAIN, Recipe
 from train.report import Reporter, console, figures, table
 from zoo.errors import printable
 
@@ -79,11 +79,16 @@ def _short_forms(found: Any) -> Iterator[Call]:
 
 def _show_recipes() -> None:
     cells = [
-        [name, config.weights or config.model, config.dataset or "yours", about]
-        for name, (config, about) in DESCRIBED.items()
+        [name, recipe.config.dataset or "yours", published(recipe), recipe.about]
+        for name, recipe in DESCRIBED.items()
     ]
-    columns = ["recipe", "trains", "on", "what it is"]
+    columns = ["recipe", "on", "published", "what it is"]
     console().print(table(columns, cells, numbers=False))
+
+
+def published(recipe: Recipe) -> str:
+    """The published accuracy in percent, or nothing."""
+    return "" if recipe.top1 is None else f"{100 * recipe.top1:.2f} %"
 
 
 def reporter(what: Any, distributed: bool, json: bool) -> Reporter:

@@ -3,13 +3,14 @@
 import dataclasses
 
 from train import hosts
-from train.cli import runs
+from train.cli import dry_run, runs
 from train.cli.output import emit_json
 from train.config import Config
 from train.evaluations import by_name
 from train.folds import Spread, cross_validate, spread
 from train.loop import Result, fit
 from train.recipes import TRAIN
+from zoo.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,7 @@ class TrainArguments(runs.RunOptions):
         zoo train --model resnet8 --dataset zoo_digits
         zoo train --model resnet18 --dataset path/to/folder --epochs 90 --crop 0.3 --flip
         zoo train --recipe resnet8.digits --seed 1
+        zoo train --recipe resnet50.a2_in1k --dry-run --topology v5e:4x4
         zoo train --model resnet8 --dataset zoo_digits --folds 5 --out runs/folds
         zoo train --resume --out runs/resnet8-zoo_digits
     """
@@ -29,6 +31,11 @@ class TrainArguments(runs.RunOptions):
     config: Config = TRAIN
     show_batch: str | None = None
     """Draw the first batch into this file as the network will see it, as in batch.png, and stop."""
+    dry_run: bool = False
+    """Say what the run comes to, draw its first batch into `--show-batch` or under runs/, compile a
+    step for the memory that it needs, and stop."""
+    topology: str | None = None
+    """With `--dry-run`: TPUs to compile for, as in v5e:4x4; None is the devices of this machine."""
     distributed: bool = False
     """Train together with the other processes of a TPU pod, SLURM, Kubernetes or MPI job."""
     json: bool = False
@@ -41,6 +48,12 @@ ARGUMENTS = TrainArguments
 def command(argv: list[str]) -> None:
     """`zoo train`."""
     arguments = runs.parse(TrainArguments, "train", argv)
+    if arguments.dry_run:
+        return dry_run.show(
+            arguments.config, arguments.recipe, arguments.show_batch, arguments.topology
+        )
+    if arguments.topology is not None:
+        raise UsageError("`topology` goes with `dry_run`, which compiles and does not train")
     if arguments.show_batch is not None:
         return runs.show_first_batch(arguments.config, arguments.show_batch)
     reporter = runs.reporter(ARGUMENTS, arguments.distributed, arguments.json)

@@ -18,11 +18,12 @@ from train.calls import Call, looked_up, made
 from train.data import Dataset
 from train.methods.adversarial import adversarial
 from train.methods.auxiliary import auxiliary, scheduled_drop_path
+from train.methods.binary import binary
 from train.methods.distillation import distillation
 from train.methods.entropy import entropy_penalty
 from train.methods.erasing import random_erasing
 from train.methods.imbalance import focal
-from train.methods.mixing import cutmix, mixup
+from train.methods.mixing import cutmix, mixup, mixup_or_cutmix
 from train.methods.noise import gaussian_noise
 from train.methods.prototypes import prototypes
 from train.methods.rotation import Turned, Unturned, turned
@@ -63,6 +64,11 @@ def _plain(transform: Callable[..., Any]) -> Callable[..., Any]:
 def _auxiliary(inner: Objective, setting: Setting, **options: Any) -> Objective:
     del inner
     return auxiliary(setting.task, **options)
+
+
+def _binary(inner: Objective, setting: Setting, **options: Any) -> Objective:
+    del inner
+    return binary(setting.task, **options)
 
 
 def _scheduled(inner: Objective, setting: Setting) -> Objective:
@@ -144,12 +150,14 @@ def _pair(value: Any) -> Any:
 TRANSFORMS: dict[str, Callable[..., Any]] = {
     "mixup": _plain(mixup),
     "cutmix": _plain(cutmix),
+    "mixup_or_cutmix": _plain(mixup_or_cutmix),
     "random_erasing": _erasing,
     "noise": _noise,
     "rotation": _plain(lambda: turned),
 }
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "auxiliary": _auxiliary,
+    "binary": _binary,
     "focal": _focal,
     "scheduled_drop_path": _scheduled,
     "distillation": _distilled,

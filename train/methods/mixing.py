@@ -6,7 +6,7 @@ of \(x_j\) with a share \(1 - \lambda\) of the area takes the place of \(x_i\)'s
 https://arxiv.org/abs/1905.04899, algorithm A1.
 
 The partner is the next example of the global batch, which is in random order; one \(\lambda\) is
-drawn for each batch.
+drawn for each batch. `mixup_or_cutmix` draws for each batch which of the two it is, as timm does.
 
 >>> objective = on(mixup(0.2), supervised())
 """
@@ -50,6 +50,30 @@ def cutmix(alpha: float = 1.0) -> Transform:
         rows, columns = (_span(jax.random.fold_in(places, n), side, x.shape[n + 1]) for n in (0, 1))
         box = (rows[:, None] & columns[None])[None, :, :, None]
         return _mixed(batch, following, jnp.where(box, y, x), 1 - box.mean(dtype=jnp.float32))
+
+    return transform
+
+
+_mixup, _cutmix = mixup, cutmix  # names of arguments of what follows
+
+
+def mixup_or_cutmix(mixup: float = 0.2, cutmix: float = 1.0, share: float = 0.5) -> Transform:
+    """One of the two for each batch (Wightman et al. 2021, https://arxiv.org/abs/2110.00476).
+
+    Args:
+        mixup: alpha of mixup.
+        cutmix: alpha of CutMix.
+        share: of batches that CutMix changes.
+    """
+    if not 0 <= share <= 1:
+        raise UsageError(f"`share` must be from 0 to 1, got {share}")
+    sums, boxes = _mixup(mixup), _cutmix(cutmix)
+
+    def transform(batch: Batch, following: Batch, key: Any) -> Batch:
+        which, drawn = jax.random.split(key)
+        cut = jax.random.bernoulli(which, share)
+        both = (mix(batch, following, drawn) for mix in (boxes, sums))
+        return jax.tree.map(lambda a, b: jnp.where(cut, a, b), *both)
 
     return transform
 

@@ -1,18 +1,29 @@
 """Settings that are known to work, by name: `zoo train --recipe resnet8.digits`."""
 
-from typing import NamedTuple
-
 from train.config import Config
-from train.recipes import bags, digits, hopfield, lssl
+from train.recipes import (
+    bags,
+    bit,
+    cifar_resnet,
+    digits,
+    efficientnet,
+    hopfield,
+    inception,
+    lssl,
+    nasnet,
+    resnet,
+    resnet_rs,
+    simplenet,
+    sret,
+    strikes_back,
+    tnt,
+)
+from train.recipes.recipe import Recipe as Recipe
 
-
-class Recipe(NamedTuple):
-    """Settings, and a sentence about them."""
-
-    config: Config
-    about: str
-
-
+PAPERS = (
+    *(resnet, strikes_back, resnet_rs, cifar_resnet, bit, inception, nasnet, efficientnet),
+    *(simplenet, tnt, sret),
+)
 _SHIPS = "the weights that ship with the package"
 DESCRIBED: dict[str, Recipe] = {
     "resnet8.digits": Recipe(digits.RESNET8, f"A ResNet for handwritten digits: {_SHIPS}."),
@@ -46,6 +57,7 @@ DESCRIBED: dict[str, Recipe] = {
     ),
     "hopfield_lookup_nano.wine": Recipe(hopfield.WINE, "The same for a table of 13 columns."),
     **{name: Recipe(config, lssl.ABOUT[name]) for name, config in lssl.RECIPES.items()},
+    **{name: recipe for paper in PAPERS for name, recipe in paper.RECIPES.items()},
     "resnet8.transfer": Recipe(
         digits.TRANSFER, "From printed digits to handwriting, with five images of each class."
     ),

@@ -6,7 +6,6 @@ by nobody.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -145,22 +144,18 @@ def _block(eighths: float) -> str:
 def state_bytes(planned: Plan) -> int:
     """Bytes of parameters, statistics, averages and what the rule keeps, by shapes alone."""
 
-    def create() -> Any:
-        return create_state(
+    def leaves() -> list[Any]:
+        state = create_state(
             planned.network.variables,
             planned.optimizer,
             key=jax.random.key(0),
             parameters=planned.parameters,
             average=planned.config.ema,
         )
+        return jax.tree.leaves(state)
 
-    return total_bytes(jax.tree.leaves(jax.eval_shape(create)))
-
-
-def total_bytes(leaves: Sequence[Any]) -> int:
-    """Bytes of arrays; keys of random streams count as their words."""
-    sizes = (getattr(leaf.dtype, "itemsize", 4) for leaf in leaves)
-    return sum(leaf.size * size for leaf, size in zip(leaves, sizes, strict=True))
+    shapes: Any = jax.eval_shape(leaves)
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in shapes)
 
 
 def compiled(planned: Plan, mesh: Mesh) -> Compiled:

@@ -84,7 +84,8 @@ def padded_crop(padding: int = 4, fill: int = 0) -> Operation:
         return int(across), int(down)
 
     def apply(picture: Picture, shift: tuple[int, int]) -> Picture:
-        return translate_y(translate_x(picture, shift[0], fill=fill), shift[1], fill=fill)
+        across, down = map(float, shift)
+        return translate_y(translate_x(picture, across, fill=fill), down, fill=fill)
 
     return Operation(draw, apply)
 

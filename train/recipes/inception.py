@@ -66,8 +66,10 @@ RECIPES = {
         0.788,
         f"ImageNet validation, {_CROP}",
     ),
-    "inception_v4.in1k": Recipe(V4, "Inception-v4.", _V4, "20 Kepler GPUs", 0.800, _FEWER),
+    "inception_v4.in1k": Recipe(
+        V4, "Inception-v4 in 160 epochs.", _V4, "20 Kepler GPUs", 0.800, _FEWER
+    ),
     "inception_resnet_v2.in1k": Recipe(
-        RESNET_V2, "Inception-ResNet-v2.", _V4, "20 Kepler GPUs", 0.801, _FEWER
+        RESNET_V2, "Inception-ResNet-v2 in 160 epochs.", _V4, "20 Kepler GPUs", 0.801, _FEWER
     ),
 }

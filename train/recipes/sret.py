@@ -24,8 +24,10 @@ DISTILLED = dataclasses.replace(
 _SOURCE = "Shen et al. 2022, 2111.05297, and the authors' repository"
 _MEASURED = "ImageNet validation, 224 pixels, last epoch"
 RECIPES = {
-    "sret_t.in1k": Recipe(TINY, "SReT-T.", _SOURCE, "8 GPUs", 0.760, _MEASURED),
-    "sret_s.in1k": Recipe(SMALL, "SReT-S.", _SOURCE, "8 GPUs", 0.819, _MEASURED),
+    "sret_t.in1k": Recipe(
+        TINY, "SReT-T: 300 epochs of DeiT's settings.", _SOURCE, "8 GPUs", 0.760, _MEASURED
+    ),
+    "sret_s.in1k": Recipe(SMALL, "SReT-S: the same, wider.", _SOURCE, "8 GPUs", 0.819, _MEASURED),
     "sret_t_distill.in1k": Recipe(
         DISTILLED, "SReT-T, from a teacher's answers.", _SOURCE, "8 GPUs", 0.776, _MEASURED
     ),

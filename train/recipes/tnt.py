@@ -17,6 +17,10 @@ BASE = dataclasses.replace(SMALL, model="tnt_b_patch16_224")
 _SOURCE = "Han et al. 2021, 2103.00112, tables 2 and 3"
 _MEASURED = "ImageNet validation, 224 pixels"
 RECIPES = {
-    "tnt_s_patch16_224.in1k": Recipe(SMALL, "TNT-S.", _SOURCE, "8 V100", 0.815, _MEASURED),
-    "tnt_b_patch16_224.in1k": Recipe(BASE, "TNT-B.", _SOURCE, "8 V100", 0.829, _MEASURED),
+    "tnt_s_patch16_224.in1k": Recipe(
+        SMALL, "TNT-S: 300 epochs of DeiT's settings.", _SOURCE, "8 V100", 0.815, _MEASURED
+    ),
+    "tnt_b_patch16_224.in1k": Recipe(
+        BASE, "TNT-B: the same, wider.", _SOURCE, "8 V100", 0.829, _MEASURED
+    ),
 }

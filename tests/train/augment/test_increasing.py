@@ -42,8 +42,10 @@ def test_cutout_hides_a_square_around_any_pixel():
 
 def test_dark_pixels_become_lighter():
     picture = Image.fromarray(np.array([[0, 100, 127, 128, 250]], np.uint8))
-    np.testing.assert_array_equal(np.asarray(solarize_add(picture, 60)), [[60, 160, 187, 128, 250]])
-    assert solarize_add(Image.new("RGB", (1, 1), (10, 130, 20)), 5).getpixel((0, 0)) == (
+    np.testing.assert_array_equal(
+        np.asarray(solarize_add(picture, 60.0)), [[60, 160, 187, 128, 250]]
+    )
+    assert solarize_add(Image.new("RGB", (1, 1), (10, 130, 20)), 5.0).getpixel((0, 0)) == (
         15,
         130,
         25,

@@ -42,14 +42,16 @@ def test_data_that_is_not_here_is_stood_in_for_by_its_size():
     planned = rehearsal.plan
     told = described(planned)
     assert "1,281,167 examples, 1,000 classes; 50,000 to evaluate on" in told["data"]
-    assert told["length"].startswith("62,558 updates of 2,048, 100 epochs")
+    assert told["length"].startswith("62,557 updates of 2,048, 100 epochs")
     assert "inputs 160x160x3, bfloat16" in told["model"]
     with pytest.raises(zoo.UsageError, match="oxford_flowers"):
         rehearse(dataclasses.replace(config, dataset="oxford_flowers102"))
 
 
 def test_weights_and_teachers_are_not_fetched():
-    transfer = dataclasses.replace(RECIPES["resnetv2_50x1_bit.cifar10"], overrides=SMALL)
+    transfer = dataclasses.replace(
+        RECIPES["resnetv2_50x1_bit.cifar10"], overrides={"stage_sizes": (1,)}
+    )
     rehearsal = rehearse(transfer)
     assert "resnetv2_50x1_bit.goog_in21k is not loaded" in rehearsal.notes[0]
     preprocess = rehearsal.plan.network.card.preprocess

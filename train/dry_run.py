@@ -9,6 +9,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
@@ -68,9 +69,9 @@ def _stand_ins(name: str) -> tuple[Dataset, Dataset]:
 def _without_fetching(config: Config) -> tuple[Config, list[str]]:
     """The config with fresh weights in place of published ones, and without teachers of those."""
     notes, published = [], set(released.list_published())
-    teachers = {c.arguments.get("teacher") for c in config.objective} & published
+    teachers = [t for c in config.objective if (t := c.arguments.get("teacher")) in published]
     if teachers:
-        notes.append(f"the teacher {min(teachers)} is not loaded; its memory is left out")
+        notes.append(f"the teacher {teachers[0]} is not loaded; its memory is left out")
         kept = tuple(c for c in config.objective if c.arguments.get("teacher") not in teachers)
         config = dataclasses.replace(config, objective=kept)
     if config.weights in published:
@@ -126,7 +127,7 @@ def plot(schedule: optax.Schedule, steps: int, columns: int = 60, rows: int = 6)
         rows: height in characters.
     """
     places = [round(column * max(steps - 1, 0) / (columns - 1)) for column in range(columns)]
-    rates = [float(schedule(place)) for place in places]
+    rates = [np.asarray(schedule(place)).item() for place in places]
     peak = max(rates) or 1.0
     lines = []
     for row in reversed(range(rows)):

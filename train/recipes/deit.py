@@ -4,7 +4,8 @@
 erasing and three views of each image.
 
 Left open: the warm-up begins at 1e-6 and the cosine ends at 1e-5 in the code, which then goes on
-for ten epochs more; these are not here.
+for ten epochs more; these are not here. Batches are of 1,024 there; here each holds all three views
+of its 336 images.
 """
 
 from train.calls import Call
@@ -19,7 +20,7 @@ DEIT = Config(
     dataset="imagenet2012",
     image_size=224,
     epochs=300.0,
-    batch_size=1024,
+    batch_size=1008,  # in three views, on up to 16 devices
     optimization=OptimizerConfig(
         optimizer="adamw",
         learning_rate=1e-3,

@@ -32,7 +32,8 @@ NASNET = {2.3: 1.5, 2.5: 1.5 * 0.97, 4.9: 1.5 * 0.97**2}
 HE = {0.0: 0.1, 81: 0.1, 82: 0.01, 122: 0.01, 123: 1e-3}  # 32,000 updates are 81.8 epochs
 SIMPLENET = {99: 0.1, 101: 0.01, 191: 1e-3, 307: 1e-4, 391: 1e-5, 441: 1e-6, 539: 1e-6}
 
-# Of each recipe: images a step, epochs or updates, decay, and rates at epochs.
+# Of each recipe: images a step (to two percent where there are views of them), epochs or updates,
+# decay, and rates at epochs.
 RUNS = {
     "resnet50.goyal256_in1k": (256, 90, 1e-4, GOYAL),
     "resnet50.goyal8192_in1k": (
@@ -160,8 +161,12 @@ def test_lengths_and_rates(name):
     config = DESCRIBED[name].config
     steps, epoch = updates_of(config)
     in_updates = length > 450 and length not in (540, 600)
+    views = augmentation_of(config.augment).views
+    assert config.batch_size == pytest.approx(batch_size, rel=0.02 if views > 1 else 0)
+    assert config.batch_size % (16 * views if views > 1 else 1) == 0
+    batch_size = config.batch_size
     expected = length if in_updates else length * EXAMPLES[config.dataset] / batch_size
-    assert (config.batch_size, steps) == (batch_size, math.ceil(expected))
+    assert steps == math.ceil(expected)
     schedule = train.make_schedule(config.optimization, steps, epoch=epoch)
     for at, rate in rates.items():
         step = min(round(at * EXAMPLES[config.dataset] / batch_size), steps)

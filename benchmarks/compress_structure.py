@@ -146,10 +146,10 @@ def low_rank(training, test):
     thin = changed(model, {path: {"rank": 64} for path in whole})
     for seed in range(SEEDS):
         variables = fresh(model, training[0], seed)
-        plain = fitted(model, variables, training, 80, seed)
+        plain = fitted(model, variables, training, 160, seed)
         objective = of_lowrank.of_prefixes(whole, train.supervised(), lasso=3e-4, seed=seed)
         start = {"params": lowrank.factored(variables["params"], whole)}
-        trained = fitted(thin, start, training, 80, seed, objective)
+        trained = fitted(thin, start, training, 160, seed, objective)
         split = {"params": lowrank.factored(plain["params"], whole)}
         for rank in ranks:
             for which, params in (("trained", trained), ("SVD", split)):

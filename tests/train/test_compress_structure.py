@@ -34,6 +34,7 @@ METHODS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_less_structure_is_fewer_bytes_and_multiply_adds_and_loads(name, digits, tmp_path):
     loaded, data = digits

@@ -117,10 +117,8 @@ def relevance(
     return inputs * relevance_slope(score, inputs, target, epsilon=epsilon)
 
 
-def relevance_slope(
-    score: Score, inputs: Any, target: Target, *, epsilon: float = 1e-6, positive: bool = False
-) -> Any:
-    r"""Relevance of each number over that number, which is finite where the number is zero.
+def relevance_slope(score: Score, inputs: Any, target: Target, *, epsilon: float = 1e-6) -> Any:
+    """Relevance of each number over that number, which is finite where the number is zero.
 
     With zeros that are added to what stands inside a network, it is the slope of that.
 
@@ -129,8 +127,6 @@ def relevance_slope(
         inputs: of the network, or any tree of arrays that the score depends on.
         target: the class that is explained, one number or one per example.
         epsilon: as of `relevance`.
-        positive: layers hand relevance back to what raised their sums only, in shares of that: the
-            rule \(z^+\) (Montavon et al. 2017, https://arxiv.org/abs/1512.02479, section 4.1).
     """
 
     def kept(equation: Any, values: list[Any]) -> Any:
@@ -145,23 +141,12 @@ def relevance_slope(
         """A product of two, or of two alike halves."""
         found = _as_it_is(equation, values)
         if not all(isinstance(v, Followed) for v in values[:2]):
-            is_layer = positive and equation.primitive.name != "mul"
-            return _raised(equation, values, found, epsilon) if is_layer else found
+            return found
         return _twice(stop(found.value) + 0.5 * (found.value - stop(found.value)))
 
     rules: dict[str, Rule] = {**dict.fromkeys(BENT, _constant), **dict.fromkeys(PRODUCTS, shared)}
     rules |= dict.fromkeys(("max", "min", "clamp", "tanh"), kept) | {"div": _constant_divisor}
     return _propagated(score, inputs, inputs, target, rules)
-
-
-def _raised(equation: Any, values: list[Any], found: Followed, epsilon: float) -> Followed:
-    """A layer of which what is positive in a sum gets all of its relevance."""
-    up, down = (
-        programs.bind(equation, [bound(_value(v), 0) for v in values])[0]
-        for bound in (jnp.maximum, jnp.minimum)
-    )
-    total = up + down
-    return _twice(_by_slope(stop(found.value), (stop(found.value / (total + epsilon)), total)))
 
 
 def _propagated(

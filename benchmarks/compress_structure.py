@@ -1,9 +1,9 @@
 """Structure that is cut, three seeds each: `python -m benchmarks.compress_structure [PART ...]`.
 
-Parts: prune (half of the filters by each criterion, nothing trained after), nested (eight widths of
-one training beside networks trained alone), lowrank (first columns beside the SVD of a plain
-network), split (a bottleneck of 12 bytes). Perceptrons, and for split `resnet8.digits`, on the 360
-test images of `zoo_digits`.
+Parts: prune (half of the filters by each criterion, nothing trained after), filters (the same of
+`resnet8.digits`), nested (eight widths of one training beside networks trained alone), lowrank
+(first columns beside the SVD of a plain network), split (a bottleneck of 12 bytes). Other networks
+are perceptrons; accuracies are on the 360 test images of `zoo_digits`.
 """
 
 import sys
@@ -106,6 +106,29 @@ def prune(training, test):
     return rows
 
 
+def filters(training, test):
+    """The same of the shipped `resnet8.digits`, each seed with 128 other examples."""
+    del training, test  # prepared as the weights say
+    loaded = checkpoints.load("resnet8.digits")
+    training, test = (prepared(loaded, split) for split in ("train", "test"))
+    rows = {"whole": [accuracy(loaded.model, loaded.variables, test)]}
+    for name in CRITERIA:
+        rows[name] = []
+        for seed in range(SEEDS):
+            some = [part[128 * seed :] for part in training]
+            half = halved(loaded.model, loaded.variables, some, name, seed)
+            rows[name].append(accuracy(*half, test))
+    return rows
+
+
+def prepared(loaded, split):
+    """Inputs as weights want them, and labels."""
+    data = train.load_dataset("zoo_digits", split)
+    examples = [data[i] for i in range(len(data))]
+    inputs = jnp.stack([jnp.asarray(loaded.preprocess(e["input"])) for e in examples])
+    return inputs, jnp.asarray([e["label"] for e in examples], jnp.int32)
+
+
 def halved(model, variables, training, criterion, seed):
     """The network with half of its channels, judged on 128 examples."""
     found = channels(model, variables, training[0][:1])
@@ -197,7 +220,7 @@ def bottled(model, loaded, data, seed):
     return variables
 
 
-PARTS = {"prune": prune, "nested": nested, "lowrank": low_rank, "split": split}
+PARTS = {"prune": prune, "filters": filters, "nested": nested, "lowrank": low_rank, "split": split}
 
 
 def main(parts):

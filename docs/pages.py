@@ -6,7 +6,7 @@ import io
 import os
 from pathlib import Path
 
-from docs import options, reference, tables
+from docs import options, papers, reference, tables
 
 
 def write(folder: Path, repository: str) -> None:
@@ -21,6 +21,7 @@ def write(folder: Path, repository: str) -> None:
         "tables/weights.md": tables.weights(),
         "tables/recipes.md": tables.recipes(),
         "tables/options.md": options.page(repository),
+        "tables/papers.md": papers.page(),
         "reference/commands.md": commands(),
         **{f"reference/{name}.md": text for name, text in reference.pages().items()},
     }

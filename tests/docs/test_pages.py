@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import os
 import re
@@ -112,6 +113,19 @@ def test_every_row_of_the_catalogues_is_in_its_table():
     assert all(f"| `{name}` |" in architectures for name in zoo.list_models())
     assert all(f"| `{name}` |" in weights for name in checkpoints.list_weights())
     assert "| `resnet50` | 25,557,032 | 4.11 | 224x224x3 |" in architectures
+
+
+def test_every_paper_has_its_code_or_none():
+    from docs import papers
+
+    rows = papers.rows()
+    assert len(rows) == 106
+    for paper in rows:
+        assert not paper.get("survey") or "modules" not in paper
+        for module in paper.get("modules", ()):
+            assert importlib.util.find_spec(module), module
+        assert option_mistakes(paper.get("command", "")) == []
+    assert "| 105 | Transformer in Transformer (TNT) | `zoo.tnt` | `zoo train" in papers.page()
 
 
 def test_every_option_of_a_run_says_what_it_does_and_which_tests_use_it():

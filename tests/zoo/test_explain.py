@@ -169,6 +169,18 @@ def transformer():
     return model, zoo.init_variables(model, jax.random.key(0), images), images
 
 
+def test_gradcam_reads_the_last_stage_as_the_logits_do_normed_and_rectified():
+    model = zoo.create_model("resnetv2_18", stage_sizes=(1,), width=4, num_classes=3)
+    images = jnp.asarray(RANDOM.normal(size=(2, 32, 32, 3)), jnp.float32)
+    variables = zoo.init_variables(model, jax.random.key(0), images)
+    stage = model.apply(variables, images, train=False, method="features")["stage1"]
+    shown = nn.relu(stage / np.sqrt(1 + 1e-5))  # a fresh norm
+    of_target = variables["params"]["head"]["kernel"].T[TARGET] / (8 * 8)
+    evidence = nn.relu((shown * of_target[:, None, None]).sum(axis=-1))
+    expected = jax.image.resize(evidence, (2, 32, 32), "bilinear")
+    assert_close(explain.gradcam(model, variables, images, TARGET), expected)
+
+
 def test_where_logits_read_a_class_token_gradcam_takes_the_input_of_the_last_block(transformer):
     model, variables, images = transformer
     found = explain.gradcam(model, variables, images, 0)

@@ -50,9 +50,9 @@ def gradcam(
         variables: its variables.
         inputs: images (b, h, w, c), or series (b, l, c).
         target: the class that is explained, one number or one per example.
-        stage: a name of its pyramid; None is the last one that the logits read. Where they read a
-            class token, the patches after the last block concern them no more, and it is the input
-            of that block.
+        stage: a name of its pyramid; None is the last one that the logits read, after the norm and
+            the rectifier that may follow it. Where they read a class token, the patches after the
+            last block concern them no more, and it is the input of that block.
 
     Raises:
         UsageError: there is no such stage, or the maps of all inputs are zero everywhere.
@@ -157,7 +157,18 @@ def _place(traced: Stages, stage: str | None) -> tuple[Any, list[Any]]:
             )
         layout.insert(0, equation)
         variable = equation.invars[0]
-    return variable, layout
+    return variable if stage or layout else _activated(traced, read, variable), layout
+
+
+def _activated(traced: Stages, read: set[Any], variable: Any) -> Any:
+    """What the logits read of the last stage: normed and rectified, if that comes after it."""
+    made_of_it, last = {variable}, variable
+    for equation in traced.program.eqns:
+        if not made_of_it.isdisjoint(a for a in equation.invars if not isinstance(a, Literal)):
+            made_of_it.update(equation.outvars)
+            same = [v for v in equation.outvars if v.aval.shape == variable.aval.shape]
+            last = next((v for v in same if v in read), last)
+    return last
 
 
 def _behind(made: dict[Any, Any], variable: Any) -> set[Any]:

@@ -25,6 +25,7 @@ CASES = (
     "resnetrs50.in1k",
     "resnet20.cifar10",
     "resnetv2_50x1_bit.pets",
+    "sret_t_distill.in1k",
 )
 
 

@@ -18,6 +18,7 @@ FOLDER = ROOT / "docs" / "pictures"
 MADE_BY = {  # page: what it leaves in its working directory
     "start/predict.md": ("guesses.png",),
     "guides/explain.md": ("map.png", "prototypes.png"),
+    "guides/training.md": ("batch.png", "schedules.png"),
     "start/look.md": ("runs/first/curves.png", "wrong.png"),
 }
 WIDEST, COLOURS = 1000, 64  # pixels of a picture, and colours in it

@@ -142,10 +142,11 @@ def form(family):
     name = FAMILIES[family]
     if family in SHRINK:
         return tiny(name)
-    small = {"width": 4, "state_size": 4, "depth": 1, "num_classes": 3} if family == "lssl" else {}
     info = zoo.model_info(name)
-    shape = (5, info.channels) if info.reads == "series" else info.input_shape
-    return partial(zoo.create_model, name, **small), shape
+    if family == "lssl":
+        small = {"width": 4, "state_size": 4, "depth": 1, "num_classes": 3}
+        return partial(zoo.create_model, name, **small), (5, info.channels)
+    return partial(zoo.create_model, name), info.input_shape
 
 
 @pytest.mark.parametrize("family", [pytest.param(f, marks=SLOW) for f in sorted(FAMILIES)])

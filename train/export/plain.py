@@ -54,10 +54,16 @@ def _apply(equation: Any, values: list[Any]) -> list[Any]:
         return _called(params["branches"][params["branches_platforms"].index(None)], values[1:])
     if name in CALLS:
         return _called(params[CALLS[name]], values)
-    if any(isinstance(value, Tracer) for value in values) or not values:
+    if not values or any(map(_waits, [*values, *equation.outvars])):
         return _bound(equation, values)
     with jax.ensure_compile_time_eval():
         return _bound(equation, values)
+
+
+def _waits(value: Any) -> bool:
+    """Whether a value, or a variable, is known only when the program runs: its size counts too."""
+    shape = getattr(getattr(value, "aval", value), "shape", ())
+    return isinstance(value, Tracer) or not all(isinstance(side, int) for side in shape)
 
 
 def _called(program: Any, values: Sequence[Any]) -> list[Any]:

@@ -18,13 +18,15 @@ from train.recipes import DESCRIBED
 STEPS, BATCH = 5, 6  # three views of two images
 
 
-# One of each paper; the others of it differ in sizes and numbers.
+# One of each of these papers; the others of it differ in sizes and numbers.
 CASES = (
     "resnet50.goyal256_in1k",
     "resnet50.a1_in1k",
     "resnetrs50.in1k",
     "resnet20.cifar10",
     "resnetv2_50x1_bit.pets",
+    "tf_efficientnet_b0.in1k",
+    "tnt_s_patch16_224.in1k",
     "sret_t_distill.in1k",
 )
 

@@ -14,6 +14,7 @@ import zoo
 from jax_functional_zoo.__main__ import main
 from train.compress import bytes_of, within
 from train.compress.method import Rung, stored_bytes
+from train.recipes.digits import RESNET8
 from zoo.errors import UsageError
 from zoo.parameters.ternary import ternary
 
@@ -210,5 +211,13 @@ def test_ternary_digits_are_told_apart():
     """The acceptance of kernels of three values: at least 0.97."""
     loaded = checkpoints.load(WEIGHTS)
     data, test = (train.load_dataset("zoo_digits", split) for split in ("train", "test"))
-    small = train.compress(loaded, data, method="ternary", evaluation=test, epochs=20.0)
+    small = train.compress(
+        loaded,
+        data,
+        method="ternary",
+        evaluation=test,
+        epochs=20.0,
+        optimization=train.OptimizerConfig(learning_rate=4e-3),
+        augment=RESNET8.augment,
+    )
     assert small.card.metrics["top1"] >= 0.97

@@ -1,4 +1,4 @@
-"""Data sets by name: a folder of images, or anything that tensorflow-datasets knows."""
+"""Data sets by name: folders, files of records, or anything that tensorflow-datasets knows."""
 
 import os
 import pathlib
@@ -24,8 +24,9 @@ def load_dataset(
     Args:
         name: a folder with one sub-folder of images per class, or with a folder of those per split
             (train, validation or val, test); a folder of images with a table of labels, see
-            `train.data.listed`; a folder of arrays, see `train.data.arrays`; or a name of
-            tensorflow-datasets, prepared as ArrayRecord. `zoo_digits`, `zoo_rendered_digits`,
+            `train.data.listed`; a folder of arrays, see `train.data.arrays`; files of records, or a
+            folder of them, see `train.data.records`; or a name of tensorflow-datasets, prepared as
+            ArrayRecord. `zoo_digits`, `zoo_rendered_digits`,
             `zoo_digit_bags` and `zoo_tables` prepare themselves, and so do `zoo_mnist5k`,
             `zoo_textures` and `zoo_series/NAME` where the extra `[samples]` is installed. A folder
             that exists goes before a data set of the same name, except those.
@@ -43,9 +44,11 @@ def load_dataset(
     (360, ('0', '1', '2'), (8, 8, 1), 5)
     """
     if is_folder(name):
-        from train.data import arrays, folder, listed, mirror
+        from train.data import arrays, folder, listed, mirror, records
 
         root = mirror.local(name)
+        if records.shards(root):
+            return records.load(root, split)
         if arrays.parts(root):
             return arrays.load(root, split)
         if listed.homes(root):
@@ -60,9 +63,11 @@ def load_dataset(
 def splits(name: str | os.PathLike, data_dir: str | os.PathLike | None = None) -> tuple[str, ...]:
     """Names of the splits of a data set, in its own order."""
     if is_folder(name):
-        from train.data import arrays, folder, listed, mirror
+        from train.data import arrays, folder, listed, mirror, records
 
         root = mirror.local(name)
+        if records.shards(root):
+            return records.splits(root)
         if listed.homes(root) and not arrays.parts(root):
             return listed.splits(root)
         return tuple(arrays.parts(root)) or folder.splits(root)

@@ -30,7 +30,7 @@ def local(place: str | os.PathLike[str], below: str = "") -> Path:
     versions = remote.versions(source)
     told = repr((os.fspath(source), sorted(versions.items())))
     name = hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
-    target = _cache() / f"{found.name}-{name}"
+    target = cache() / f"{found.name}-{name}"
     if versions and not target.exists():
         _fetch(source, versions, target, below)
     return target
@@ -48,6 +48,7 @@ def _fetch(source: Any, names: dict[str, str], target: Path, below: str) -> None
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """Where what is made of data sets is kept."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "jax-functional-zoo" / "data"

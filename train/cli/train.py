@@ -1,9 +1,10 @@
 """`zoo train`."""
 
 import dataclasses
+from typing import Any
 
 from train import hosts
-from train.cli import dry_run, runs
+from train.cli import dry_run, runs, supervision
 from train.cli.output import emit_json
 from train.config import Config
 from train.evaluations import by_name
@@ -26,6 +27,7 @@ class TrainArguments(runs.RunOptions):
         zoo train --recipe resnet50.a2_in1k --dry-run --topology v5e:4x4
         zoo train --model resnet8 --dataset zoo_digits --folds 5 --out runs/folds
         zoo train --resume --out runs/resnet8-zoo_digits
+        zoo train --model resnet18 --dataset path/to/folder --supervise 5
     """
 
     config: Config = TRAIN
@@ -38,6 +40,8 @@ class TrainArguments(runs.RunOptions):
     """With `--dry-run`: TPUs to compile for, as in v5e:4x4; None is the devices of this machine."""
     distributed: bool = False
     """Train together with the other processes of a TPU pod, SLURM, Kubernetes or MPI job."""
+    supervise: int | None = None
+    """Start the run again where it was last saved if it is killed, up to so many times."""
     json: bool = False
     """Print the result as JSON, alone, on stdout."""
 
@@ -56,6 +60,10 @@ def command(argv: list[str]) -> None:
         raise UsageError("`topology` goes with `dry_run`, which compiles and does not train")
     if arguments.show_batch is not None:
         return runs.show_first_batch(arguments.config, arguments.show_batch)
+    if arguments.supervise is not None:
+        alone = not arguments.distributed and arguments.config.folds is None
+        options: Any = {"restarts": arguments.supervise, "alone": alone}
+        return supervision.run("train", argv, arguments.config, **options)
     reporter = runs.reporter(ARGUMENTS, arguments.distributed, arguments.json)
     if arguments.config.folds is not None and arguments.config.fold is None:
         return _show_folds(cross_validate(arguments.config, reporter), arguments)

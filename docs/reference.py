@@ -27,7 +27,7 @@ SECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "A loop of one's own": (
             *("create_state", "TrainState", "make_train_step", "parallelize", "data_mesh"),
-            *("make_optimizer", "make_schedule", "published"),
+            *("make_mesh", "make_optimizer", "make_schedule", "published"),
         ),
         "Methods": (
             *("Objective", "Forward", "Remade", "supervised", "on", "calling", "Parameters"),

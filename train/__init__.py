@@ -21,9 +21,10 @@ from train.finetune import finetune
 from train.folds import cross_validate
 from train.loop import Result, fit
 from train.losses import softmax_cross_entropy
+from train.mesh import data_mesh, make_mesh
 from train.objective import Forward, Objective, Remade, calling, on, supervised
 from train.optimizer import make_optimizer
-from train.parallel import data_mesh, parallelize
+from train.parallel import parallelize
 from train.pictures import image_grid
 from train.plan import Plan, plan
 from train.predict import predict
@@ -66,6 +67,7 @@ __all__ = [
     "fit",
     "image_grid",
     "load_dataset",
+    "make_mesh",
     "make_optimizer",
     "make_schedule",
     "make_train_step",

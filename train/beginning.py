@@ -10,8 +10,8 @@ from jax.sharding import Mesh
 from checkpoints import store
 from checkpoints.retention import rank
 from train import divergence, run_checkpoints
+from train.mesh import spread
 from train.objective import Objective
-from train.parallel import replicate
 from train.plan import Plan, continued
 from train.run_checkpoints import Progress
 from train.state import TrainState, create_state
@@ -50,7 +50,7 @@ def begin(
     Args:
         planned: as the run begins.
         directory: of the run.
-        mesh: devices that hold the state.
+        mesh: of the devices that hold the state.
         say: is told news.
         objective: as in `train.fit`.
     """
@@ -98,4 +98,4 @@ def _from(
     infinite = divergence.infinite(to_stored(state, parameters))
     if checkpoint:
         state = run_checkpoints.restore(checkpoint, planned.network.card, state, parameters)
-    return Beginning(planned, replicate(state, mesh), progress, None, infinite)
+    return Beginning(planned, spread(state, mesh), progress, None, infinite)

@@ -22,8 +22,9 @@ import optax
 from jax.sharding import Mesh
 
 from checkpoints import installation
+from train.mesh import AXIS, arrangement, data_mesh
 from train.objective import Objective
-from train.parallel import AXIS, check_divisible, data_mesh, lower
+from train.parallel import check_divisible, lower
 from train.state import TrainState, create_state
 from train.step import make_train_step
 from zoo.errors import UsageError
@@ -85,14 +86,15 @@ class Compiled(NamedTuple):
         return self.arguments + self.outputs + self.temporary + self.code
 
 
-def tpu_mesh(topology: str) -> Mesh:
-    """One axis, "data", over the devices of TPUs that need not be here.
+def tpu_mesh(topology: str, shape: str | None = None) -> Mesh:
+    """A mesh of TPUs that need not be here.
 
     Args:
         topology: kind and shape of the slice, such as "v5e:2x2" or "v5p:2x2x1".
+        shape: of the mesh, as in `train.make_mesh`.
 
     Raises:
-        UsageError: `libtpu` is not installed, or knows no such slice.
+        UsageError: `libtpu` is not installed or knows no such slice, or the mesh does not fit it.
     """
     from jax.experimental import topologies
 
@@ -119,7 +121,8 @@ def tpu_mesh(topology: str) -> Mesh:
         raise UsageError(
             f"libtpu has no `topology` {topology!r} ({reason}); examples are {EXAMPLES}"
         ) from error
-    return Mesh(np.array(found.devices), (AXIS,))
+    arranged = arrangement(shape, len(found.devices))
+    return Mesh(np.array(found.devices).reshape(*arranged.values()), tuple(arranged))
 
 
 def compile_step(

@@ -10,6 +10,7 @@ from checkpoints.retention import Retention
 from train import lengths
 from train.augment.shorthand import Augmentations, calls_of
 from train.calls import Call
+from train.mesh import FSDP, sides
 from train.typed_json import from_json
 from zoo.errors import UsageError
 
@@ -146,6 +147,9 @@ class Config:
     """Seed of everything random: fresh weights, order, augmentation, subset, dropout."""
     parallel: Parallel = "jit"
     """How the step runs on several devices; all three give the same numbers."""
+    mesh: str | None = None
+    """Devices along two axes, as data=4,fsdp=2: along fsdp each holds its part of parameters and of
+    the optimizer's state, along data all hold the same; None is data alone."""
     batch_norm_groups: int = 1
     """Slices of the global batch normalised separately; 1 is synchronised batch norm."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -205,6 +209,11 @@ class Config:
         for name, (requirement, is_met) in _REQUIRED.items():
             if values[name] is not None and not is_met(values[name]):
                 raise UsageError(f"`{name}` must be {requirement}, got {values[name]}")
+        if self.mesh is not None and sides(self.mesh).get(FSDP, 1) > 1 and self.parallel != "jit":
+            raise UsageError(
+                f"`mesh` {self.mesh} splits parameters, which `parallel` {self.parallel} cannot; "
+                "leave `parallel` at jit"
+            )
         for name in ("warmup", "cooldown"):
             lengths.check(values[name], name)
         for word, rate in self.optimization.rates.items():

@@ -19,6 +19,7 @@ FREE = (
         "steps",
         "epochs",
         "parallel",
+        "mesh",
         "out",
         "resume",
         "take_over",

@@ -1,6 +1,7 @@
 """An evaluation in which every example counts exactly once."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -12,8 +13,8 @@ from jaxtyping import Array, Float
 from checkpoints.preprocess import Preprocess
 from train import hosts
 from train.data import Dataset, eval_batches
+from train.mesh import mesh_of, place, spread
 from train.objective import Batch
-from train.parallel import data_mesh, place, replicate
 from train.task import Task, task_of
 from train.tta import outputs, viewed
 
@@ -27,6 +28,7 @@ def evaluate(
     batch_size: int = 256,
     task: Task | None = None,
     tta: str | None = None,
+    between: Callable[[], None] = lambda: None,
 ) -> dict[str, float | int]:
     """Figures of a model on a data set, on all devices.
 
@@ -41,6 +43,7 @@ def evaluate(
         batch_size: examples at a time, over all devices; rounded up to a multiple of them.
         task: how outputs are judged; None is what the data says.
         tta: views of each image of which the mean is judged, as in "flip,five_crop": `train.tta`.
+        between: called before each batch.
 
     Returns:
         "count" of examples and the task's figures. Of classes: "top1" and "top5" in [0, 1], mean
@@ -58,7 +61,7 @@ def evaluate(
     """
     chosen = task or task_of(data)
     options: Any = {"preprocess": viewed(preprocess, tta), "batch_size": batch_size}
-    totals, count = measured(model, variables, data, chosen, **options)
+    totals, count = measured(model, variables, data, chosen, between=between, **options)
     return chosen.summary(totals, count) | {"count": count}
 
 
@@ -70,6 +73,7 @@ def measured(
     *,
     preprocess: Preprocess,
     batch_size: int = 256,
+    between: Callable[[], None] = lambda: None,
 ) -> tuple[dict[str, Any], int]:
     """What a task measures of a model: sums and gathered values, and the number of examples.
 
@@ -81,14 +85,16 @@ def measured(
             of the examples, (n, ...).
         preprocess: as in `evaluate`.
         batch_size: as in `evaluate`.
+        between: as in `evaluate`.
     """
-    mesh = data_mesh()
+    mesh = mesh_of(variables)
     batch_size = -(-batch_size // mesh.size) * mesh.size
-    variables = replicate(variables, mesh)
+    variables = spread(variables, mesh)
     totals: dict[str, Any] = {}
     kept: list[dict[str, np.ndarray]] = []
     batches = eval_batches(data, preprocess=preprocess, batch_size=batch_size, shard=hosts.shard())
     for batch in batches:
+        between()
         sums, values = _compiled(model, task)(variables, place(batch, mesh))
         totals = {name: totals.get(name, 0.0) + _number(sums[name]) for name in sums}
         kept.append(_without_padding(values))
@@ -118,7 +124,7 @@ def _masked_sum(values: Float[Array, "b ..."], mask: Float[Array, " b"]) -> Floa
 
 
 def _number(total: Array) -> Any:
-    return float(total) if total.ndim == 0 else np.asarray(total, np.float64)
+    return float(total) if total.ndim == 0 else np.asarray(hosts.gathered(total), np.float64)
 
 
 def _without_padding(values: dict[str, Array]) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """What a run is evaluated on: its own data, and any number of others under names."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -67,15 +67,23 @@ def open_named(config: Config, network: Network) -> dict[str, Measured]:
 
 
 def measure(
-    network: Network, variables: Any, own: Dataset, named: Mapping[str, Measured], batch_size: int
+    network: Network,
+    variables: Any,
+    own: Dataset,
+    named: Mapping[str, Measured],
+    batch_size: int,
+    *,
+    between: Callable[[], None] = lambda: None,
 ) -> Figures:
-    """Figures of all evaluations: of the run's own as they are called, of others NAME/FIGURE."""
+    """Figures of all evaluations: of the run's own as they are called, of others NAME/FIGURE.
+
+    `between` is called before each batch of them.
+    """
     found: Figures = {}
     every = {"": Measured(own, network.card.preprocess), **named}
     for name, (data, preprocess) in every.items():
-        figures = evaluate(
-            network.model, variables, data, preprocess=preprocess, batch_size=batch_size
-        )
+        options: Any = {"preprocess": preprocess, "batch_size": batch_size, "between": between}
+        figures = evaluate(network.model, variables, data, **options)
         found |= {f"{name}/{n}" if name else n: value for n, value in figures.items()}
     return found
 

@@ -86,13 +86,20 @@ def together(compute: Callable[[], T]) -> T:
         result.append(compute())
     except Exception as error:
         mine = error
-    told = _padded(_in_words(mine) if mine else "")
-    words = [bytes(row).decode().strip() for row in multihost_utils.process_allgather(told)]
+    words = of_all(_in_words(mine) if mine else "")
     if mine is not None:
         raise mine
     if failed := [i for i, text in enumerate(words) if text]:
         raise UsageError(f"host {failed[0]} cannot begin: {words[failed[0]]}")
     return result[0]
+
+
+def of_all(text: str) -> list[str]:
+    """What each process says, in their order; all of them must say something."""
+    if jax.process_count() == 1:
+        return [text]
+    rows = multihost_utils.process_allgather(_padded(text))
+    return [bytes(row).decode().strip() for row in rows]
 
 
 def require_shared(directory: Path | Any) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -16,19 +15,22 @@ from train import (
     divergence,
     heartbeat,
     hosts,
+    notices,
     run_checkpoints,
     seen,
     signals,
 )
+from train.asked import asked, heed, tell
 from train.beginning import Beginning, begin
 from train.config import Config
 from train.curves import plot_curves
 from train.data import found, train_batches
 from train.evaluations import Figures, columns, measure, stalled
 from train.loggers import loggers
+from train.mesh import AXIS, make_mesh
 from train.metrics_log import MetricsLog, Row
 from train.objective import Objective
-from train.parallel import AXIS, data_mesh, parallelize
+from train.parallel import parallelize
 from train.plan import Plan, plan, trained_part
 from train.profile import WARM, traced
 from train.report import Clock, Reporter
@@ -39,6 +41,7 @@ from train.saving import is_better, require_figure, require_finite, require_soun
 from train.schedules import learning_rate
 from train.state import TrainState, published
 from train.step import make_train_step
+from train.utilisation import share_per_rate
 from zoo.parameters import Parameters
 
 
@@ -117,7 +120,7 @@ def fit(
 
 def _to_the_end(planned: Plan, place: Place, objective: Objective | None) -> Result | None:
     """Trains from the newest usable checkpoint; None if it was not one after all: set aside now."""
-    mesh = data_mesh()
+    mesh = make_mesh(planned.config.mesh)
     begun = begin(planned, place.directory, mesh, place.reporter.say, objective)
     with _opened(begun, place, mesh) as run:
         try:
@@ -132,7 +135,7 @@ def _to_the_end(planned: Plan, place: Place, objective: Objective | None) -> Res
 def _opened(begun: Beginning, place: Place, mesh: Mesh) -> Iterator[Run]:
     """Opens the log and the threads that read images, and closes them however the run ends."""
     planned, config, directory = begun.plan, begun.plan.config, place.directory
-    step = _compiled(planned, mesh)
+    step, share = _compiled(planned, mesh), share_per_rate(planned, mesh)
     if hosts.is_first():
         config_file.save(config, directory / "config.json")
         data_facts.record(directory, planned.facts)
@@ -142,7 +145,8 @@ def _opened(begun: Beginning, place: Place, mesh: Mesh) -> Iterator[Run]:
         stack.callback(batches.close)
         stack.callback(log.flush)
         others = stack.enter_context(loggers(config, directory, begun.progress.step))
-        yield Run(planned, place, mesh, begun.infinite, step, batches, log, others)
+        told = stack.enter_context(notices.watched())
+        yield Run(planned, place, mesh, begun.infinite, step, batches, share, log, others, told)
 
 
 def training_batches(planned: Plan, position: int) -> Any:
@@ -195,11 +199,15 @@ def _trained(run: Run, now: Now) -> Result:
             if _due(run, now, config.log_every) or _evaluation_due(run, now):
                 now, figures = _logged(run, now, clock)
             run.place.reporter.advance(now.progress.step)
-            stopped = 0 if _is_over(run, now) else _signalled(run, now, received)
+            over, together = _is_over(run, now), _due(run, now, config.log_every)
+            stopped, noticed = (0, False) if over else asked(run, received, together=together)
             if figures is not None:
                 require_figure(run, now, figures)
-            if stopped or _due(run, now, config.save_every) or is_better(run, now, figures):
+            wanted = stopped or noticed or _due(run, now, config.save_every)
+            if wanted or is_better(run, now, figures):
                 now = saved(run, now, figures)
+            if noticed:
+                tell(run, now)
             if stopped:
                 raise signals.Interrupted(stopped, now.progress.step, directory)
     if now.progress.step < run.plan.steps:
@@ -244,14 +252,6 @@ def _evaluation_due(run: Run, now: Now) -> bool:
     return _due(run, now, run.plan.config.eval_every or -(-run.plan.steps // 10))
 
 
-def _signalled(run: Run, now: Now, received: list[int]) -> int:
-    """Number of a signal that asks to stop, or 0; several processes ask each other at times."""
-    number = received[0] if received else 0
-    if jax.process_count() == 1:
-        return number
-    return hosts.largest(number) if _due(run, now, run.plan.config.log_every) else 0
-
-
 def _logged(run: Run, now: Now, clock: Clock) -> tuple[Now, Figures | None]:
     """Writes a row of means over the updates since the last, with an evaluation if it is due."""
     step, examples, window, _ = now.progress
@@ -265,8 +265,10 @@ def _logged(run: Run, now: Now, clock: Clock) -> tuple[Now, Figures | None]:
         "learning_rate": learning_rate(run.plan.schedule, step - 1, now.state.opt_state),
         **clock.figures(),
     }
-    now = now._replace(progress=now.progress._replace(window=()))
-    figures = _measured(run, now) if _evaluation_due(run, now) else None
+    if run.share is not None:
+        row["mfu"] = round(row["images_per_second"] * run.share, 4)
+    before, now = now, now._replace(progress=now.progress._replace(window=()))
+    figures = _measured(run, now, lambda: heed(run, before)) if _evaluation_due(run, now) else None
     row |= columns(figures or {})
     run.place.require_ours()
     for log in (run.log.append, *run.loggers):
@@ -278,12 +280,13 @@ def _logged(run: Run, now: Now, clock: Clock) -> tuple[Now, Figures | None]:
     return now, figures
 
 
-def _measured(run: Run, now: Now) -> Figures:
+def _measured(run: Run, now: Now, between: Callable[[], None] = lambda: None) -> Figures:
     planned = run.plan
     variables = published(now.state, planned.parameters)
     batch_size = max(planned.config.batch_size, 256)
     figures = measure(
-        planned.network, variables, planned.evaluation, planned.evaluations, batch_size
+        *(planned.network, variables, planned.evaluation, planned.evaluations, batch_size),
+        between=between,
     )
     require_finite(run, now, figures["loss"])
     return figures

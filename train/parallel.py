@@ -1,6 +1,7 @@
 """The same step on many devices, three ways: jit over a mesh, pmap, shard_map.
 
-Data parallelism: every device holds the whole state and an equal share of each batch.
+Every device works on an equal share of each batch. It holds the whole state, or under jit on a mesh
+with the axis "fsdp" a part of it; see `train.mesh`.
 """
 
 import dataclasses
@@ -8,25 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from train.mesh import AXIS, data_mesh, is_sharded, place, sharding_of, spread
 from train.state import TrainState
 from zoo.errors import UsageError
-
-AXIS = "data"
-
-
-def data_mesh(devices: int | None = None) -> Mesh:
-    """One axis, "data", over the first `devices` devices (default: all).
-
-    >>> train.data_mesh(1).size
-    1
-    """
-    chosen = jax.devices()[:devices]
-    return jax.make_mesh((len(chosen),), (AXIS,), axis_types=(AxisType.Auto,), devices=chosen)
 
 
 def parallelize(step: Callable[..., Any], how: str = "jit", *, mesh: Mesh | None = None) -> Any:
@@ -36,15 +25,15 @@ def parallelize(step: Callable[..., Any], how: str = "jit", *, mesh: Mesh | None
         step: what `make_train_step` returned: with `axis_name=None` for "jit", and with
             `axis_name="data"` for "pmap" and "shard_map".
         how: "jit" (sharded arrays; the compiler places the collectives), "pmap", or "shard_map".
-        mesh: one axis called "data"; default: all devices.
+        mesh: of `data_mesh` or `make_mesh`; default: all devices along "data".
 
     Returns:
         A function `(state, batch, key) -> (state, metrics)` that takes a host batch of global
-        size and gives back a replicated state. The state passed in may be donated: use the one
-        returned.
+        size and gives back a state that is replicated along "data", and in parts along "fsdp". The
+        state passed in may be donated: use the one returned.
 
     Raises:
-        UsageError: unknown `how`, or a step made for another wrapper.
+        UsageError: unknown `how`, a step made for another wrapper, or a mesh that it cannot use.
 
     >>> model = zoo.create_model("resnet8", num_classes=3, stage_sizes=(1,), width=8)
     >>> images = jnp.linspace(0, 1, 16 * 8 * 8).reshape(16, 8, 8, 1)
@@ -59,7 +48,7 @@ def parallelize(step: Callable[..., Any], how: str = "jit", *, mesh: Mesh | None
     True
     """
     mesh = mesh or data_mesh()
-    compiled = _wrapper(how, step)(step, mesh)
+    compiled = _wrapper(how, step, mesh)(step, mesh)
     return (_over_devices if how == "pmap" else _over_mesh)(compiled, mesh)
 
 
@@ -78,46 +67,20 @@ def lower(
         how: as in `parallelize`.
         create: makes the state; it is traced, and nothing is computed.
         batch: `jax.ShapeDtypeStruct`s of a host batch of global size.
-        mesh: one axis called "data", such as over the devices of a TPU topology.
+        mesh: as in `parallelize`, such as over the devices of a TPU topology.
 
     Raises:
-        UsageError: unknown `how`, or a step made for another wrapper.
+        UsageError: as in `parallelize`.
     """
-    compiled = _wrapper(how, step)(step, mesh)
+    compiled = _wrapper(how, step, mesh)(step, mesh)
     fields, own = jax.eval_shape(lambda: _apart(create()))
     if how == "pmap":
         each = lambda x: (mesh.size, x.shape[0] // mesh.size, *x.shape[1:])  # noqa: E731
         batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(each(x), x.dtype), batch)
     else:
-        fields, own = _abstract((fields, own), NamedSharding(mesh, P()))
-        batch = _abstract(batch, NamedSharding(mesh, P(AXIS)))
+        fields, own = _abstract((fields, own), lambda leaf: sharding_of(leaf, mesh))
+        batch = _abstract(batch, lambda _: NamedSharding(mesh, P(mesh.axis_names)))
     return compiled.lower(fields, own, batch, own)
-
-
-def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Puts a copy of every leaf on every device of the mesh; all processes hold the same leaves."""
-    everywhere = NamedSharding(mesh, P())
-    if jax.process_count() == 1:
-        return jax.device_put(tree, everywhere)
-    return jax.tree.map(lambda leaf: _on_all_hosts(leaf, everywhere), tree)
-
-
-def place(batch: Any, mesh: Mesh) -> Any:
-    """Splits this process's part of a batch over its devices, along the first axis."""
-    sharding = NamedSharding(mesh, P(AXIS))
-    return jax.tree.map(
-        lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), batch
-    )
-
-
-def _on_all_hosts(leaf: Any, everywhere: NamedSharding) -> jax.Array:
-    """As `jax.device_put`, which takes no array of one host to the devices of others."""
-    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-        return leaf
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        words = _on_all_hosts(jax.random.key_data(leaf), everywhere)
-        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(leaf))
-    return jax.make_array_from_process_local_data(everywhere, np.asarray(leaf))
 
 
 def check_divisible(batch_size: int, parts: int, of_what: str = "devices") -> None:
@@ -134,9 +97,13 @@ def check_divisible(batch_size: int, parts: int, of_what: str = "devices") -> No
         )
 
 
-def _wrapper(how: str, step: Callable[..., Any]) -> Callable[[Callable[..., Any], Mesh], Any]:
+def _wrapper(
+    how: str, step: Callable[..., Any], mesh: Mesh
+) -> Callable[[Callable[..., Any], Mesh], Any]:
     if how not in WRAPPERS:
         raise UsageError(f"`how` must be one of {', '.join(WRAPPERS)}; got {how!r}")
+    if how != "jit" and is_sharded(mesh):
+        raise UsageError(f"a mesh with fsdp needs `how` 'jit', got {how!r}")
     needed = None if how == "jit" else AXIS
     made_for = getattr(step, "keywords", {}).get("axis_name", needed)
     if made_for != needed:
@@ -146,18 +113,20 @@ def _wrapper(how: str, step: Callable[..., Any]) -> Callable[[Callable[..., Any]
     return WRAPPERS[how]
 
 
-def _abstract(tree: Any, sharding: NamedSharding) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+def _abstract(tree: Any, sharding: Callable[[Any], NamedSharding]) -> Any:
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding(x)), tree
+    )
 
 
 def _with_jit(step: Callable[..., Any], mesh: Mesh) -> Any:
-    everywhere, split = NamedSharding(mesh, P()), NamedSharding(mesh, P(AXIS))
-    return jax.jit(
-        _with_key_apart(step),
-        in_shardings=(everywhere, everywhere, split, everywhere),
-        out_shardings=(everywhere, everywhere),
-        donate_argnums=0,
-    )
+    run = _with_key_apart(step)
+
+    def placed(fields: dict[str, Any], own: Any, batch: Any, key: Any) -> Any:
+        there = lambda x: jax.lax.with_sharding_constraint(x, sharding_of(x, mesh))  # noqa: E731
+        return jax.tree.map(there, run(fields, own, batch, key))
+
+    return jax.jit(placed, donate_argnums=0)
 
 
 def _with_shard_map(step: Callable[..., Any], mesh: Mesh) -> Any:
@@ -165,7 +134,7 @@ def _with_shard_map(step: Callable[..., Any], mesh: Mesh) -> Any:
     mapped = jax.shard_map(
         _with_key_apart(step),
         mesh=mesh,
-        in_specs=(P(), P(), P(AXIS), P()),
+        in_specs=(P(), P(), P(mesh.axis_names), P()),
         out_specs=(P(), P()),
         check_vma=False,
     )
@@ -204,7 +173,7 @@ def _apart(state: TrainState) -> tuple[dict[str, Any], Any]:
 def _over_mesh(compiled: Callable[..., Any], mesh: Mesh) -> Any:
     def run(state: TrainState, batch: Any, key: Any) -> Any:
         if getattr(state.step, "sharding", None) != NamedSharding(mesh, P()):
-            state, key = replicate((state, key), mesh)
+            state, key = spread((state, key), mesh)
         return compiled(*_apart(state), place(batch, mesh), key)
 
     return run

@@ -16,6 +16,7 @@ from train.data import Dataset, few_shot, parts
 from train.data.sampling import Sampler, balanced
 from train.evaluations import Measured, open_data, open_named, open_own
 from train.loggers import require_libraries
+from train.mesh import arrangement
 from train.network import Network, check_expected, load_network
 from train.objective import Objective
 from train.optimizer import check_rates, make_optimizer, require_known
@@ -99,6 +100,7 @@ def plan(
     check_divisible(config.batch_size, augmentation.views if augmentation else 1, "views")
     training, own = data or run_data(config)
     if data is None:
+        arrangement(config.mesh, jax.device_count())
         check_batch(config, config.batch_size, jax.device_count())
     require_kind(config, training)
     if parameters is None:

@@ -100,6 +100,8 @@ def describe(row: Row) -> str:
         f"lr {row['learning_rate']:.2e}",
         f"{row['images_per_second']:,.0f} img/s",
     ]
+    if "mfu" in row:
+        parts.append(f"MFU {row['mfu']:.1%}")
     for name, title in FOLLOWED.items():
         if f"eval_{name}" in row:
             parts.append(f"{title} {row[f'eval_{name}']:.4f}")

@@ -41,8 +41,10 @@ class Run(NamedTuple):
         infinite: leaves that may hold an infinity, see `train.divergence`.
         step: the update, compiled.
         batches: of training data, from where the run goes on.
+        share: of the devices' peak for each example per second, or None if it is not known.
         log: of metrics.
         loggers: called with every row of the log too.
+        told: notices that the machine is to be stopped, for which nothing was saved yet.
     """
 
     plan: Plan
@@ -51,8 +53,10 @@ class Run(NamedTuple):
     infinite: frozenset[str]
     step: Callable[..., Any]
     batches: Any
+    share: float | None
     log: MetricsLog
     loggers: list[Logger]
+    told: list[str]
 
 
 class Now(NamedTuple):

@@ -142,7 +142,7 @@ def _check_same(config: Config, directory: Path | Any, say: Callable[[str], None
     }
     if refused:
         lines = [f"  {_field(n)}: {old!r} there, {new!r} here" for n, (old, new) in refused.items()]
-        free = "batch size, steps, devices, `parallel`, and when to log, evaluate and save"
+        free = "batch size, steps, devices, `mesh`, `parallel`, and when to log, evaluate and save"
         free += ", and lower rates or `clip_norm` since it diverged" if diverged else ""
         raise UsageError(
             f"{directory} holds a run with another config; only {free} may change on "

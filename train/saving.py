@@ -7,7 +7,7 @@ from checkpoints import store
 from checkpoints.retention import TOP1, rank
 from train import divergence, hosts, run_checkpoints
 from train.evaluations import Figures
-from train.parallel import replicate
+from train.mesh import spread
 from train.run import Now, Run
 from train.stored_state import to_stored
 from zoo.errors import UsageError, closest
@@ -29,7 +29,7 @@ def saved(run: Run, now: Now, figures: Figures | None) -> Now:
     card = _card(run, now, figures)
     run.place.require_ours()
     run.log.flush()  # a run goes on from here with the rows that were logged before
-    state = replicate(now.state, run.mesh)  # pmap's knows only the devices of one process
+    state = spread(now.state, run.mesh)  # pmap's knows only the devices of one process
     for metrics in now.progress.window:
         require_finite(run, now, metrics["loss"])
     options: Any = {"infinite": run.infinite, "parameters": planned.parameters}

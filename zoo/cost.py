@@ -1,6 +1,7 @@
 """What a forward pass costs, counted on its traced program."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,18 @@ def count_macs(model: nn.Module, shape: tuple[int, ...], *, variables: Any = Non
     return _count(program.jaxpr)
 
 
+def count_flops(function: Callable[..., Any], *arguments: Any) -> int:
+    """Operations of all convolutions and matrix products of a function, two for a multiply-add.
+
+    It is traced, not run. Of a loop without a fixed length one turn counts.
+
+    Args:
+        function: of arrays, such as an update with its gradients.
+        arguments: arrays or their shapes.
+    """
+    return 2 * _count(jax.make_jaxpr(function)(*arguments).jaxpr)
+
+
 def _count(jaxpr: Any) -> int:
     return sum(_equation(equation) for equation in jaxpr.eqns)
 
@@ -49,4 +62,5 @@ def _convolution(equation: Any) -> int:
     """Every output is a sum over the kernel's area and the channels of its group."""
     kernel = equation.invars[1].aval.shape
     spec = equation.params["dimension_numbers"].rhs_spec  # (out, in, height, width)
-    return equation.outvars[0].aval.size * math.prod(kernel[axis] for axis in spec[1:])
+    products = equation.outvars[0].aval.size * math.prod(kernel[axis] for axis in spec[1:])
+    return products // math.prod(equation.params["lhs_dilation"])  # the holes are not multiplied

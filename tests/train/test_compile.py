@@ -235,6 +235,20 @@ def test_one_chip_is_a_slice_too():
 
 
 @pytest.mark.tpu
+def test_a_chip_of_sixteen_holds_a_sixteenth():
+    """But for batch norms and the head, which are small."""
+    pytest.importorskip("libtpu")
+    model, optimizer = zoo.create_model("resnet8", num_classes=10, width=64), optax.adam(1e-3)
+    whole, parts = (
+        ahead.compile_step(model, optimizer, (64, 8, 8, 3), mesh=ahead.tpu_mesh("v5e:4x4", shape))
+        for shape in (None, "fsdp=16")
+    )
+    assert parts.arguments < 1.2 / 16 * whole.arguments
+    assert parts.collectives["all-gather"] > 0
+    assert "all-gather" not in whole.collectives
+
+
+@pytest.mark.tpu
 def test_a_step_that_does_not_fit_into_a_tpu_is_refused(slice_of_four):
     model = zoo.create_model("resnet8", num_classes=10)
     with pytest.raises(UsageError, match=r"does not fit into its memory of \S+G"):

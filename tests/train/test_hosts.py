@@ -75,6 +75,15 @@ def test_two_hosts_train_as_one_does(job, zoo_process, tmp_path):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
+def test_hosts_save_parts_together_and_one_of_them_goes_on(job, zoo_process, tmp_path):
+    finish([zoo_process(*RUN, "--steps", "4", "--out", "one")])
+    finish(job(*RUN, "--steps", "2", "--mesh", "fsdp=4", "--out", "run"))
+    ours = checkpoints.load(tmp_path / "run")
+    assert ours.card.metrics["count"] == 360
+    finish([zoo_process("train", "--resume", "--out", "run", "--mesh", "data=1", "--steps", "4")])
+    np.testing.assert_allclose(curve(tmp_path / "run"), curve(tmp_path / "one"), rtol=1e-5)
+
+
 def test_one_signal_stops_both_hosts_and_one_host_goes_on(job, zoo_process, tmp_path):
     processes = job(*RUN, "--steps", "2000", "--out", "run")
     wait_for_rows(tmp_path / "run", 3, processes[0])

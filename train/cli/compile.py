@@ -13,7 +13,7 @@ from train.compile import Compiled, largest_batch, tpu_mesh
 from train.config import Config
 from train.data import Dataset
 from train.dry_run import compiled
-from train.parallel import data_mesh
+from train.mesh import make_mesh
 from train.plan import check_batch, plan
 from train.report import console, table
 from train.roofline import roofline_seconds
@@ -33,6 +33,7 @@ class CompileArguments(runs.RunOptions):
         zoo compile resnet50 --topology v5e:4x4 --batch-size 4096
         zoo compile resnet152 --topology v5e:2x2 --largest-batch --set remat=true --optimizer lion
         zoo compile --weights tnt_s_patch16_224.in1k --lora 4 --topology v5e:1x1
+        zoo compile resnet152 --topology v5e:4x4 --mesh fsdp=16
     """
 
     config: Config = DEFAULT
@@ -44,10 +45,10 @@ class CompileArguments(runs.RunOptions):
     """Classes; None is those of the architecture or of the weights."""
     json: bool = False
     """Print JSON, sizes in bytes and those of one device: model, devices, device, batch, dtype,
-    parallel, compile_seconds, state_and_batch, outputs, intermediate, program, memory, flops,
-    traffic, hbm_bytes_per_image, temporary_bytes_per_image, flops_per_image, intensity (operations
-    per byte), roofline_seconds (null where a device's peaks are not known), collectives,
-    collective_bytes."""
+    parallel, mesh (devices along each axis), compile_seconds, state_and_batch, outputs,
+    intermediate, program, memory, flops, traffic, hbm_bytes_per_image, temporary_bytes_per_image,
+    flops_per_image, intensity (operations per byte), roofline_seconds (null where a device's peaks
+    are not known), collectives, collective_bytes."""
 
 
 ARGUMENTS = CompileArguments
@@ -66,7 +67,8 @@ def command(argv: list[str]) -> None:
             "v5e:2x2; on this machine's processors nothing is too large to be compiled"
         )
     data = blank(arguments.config, arguments.num_classes)
-    mesh = tpu_mesh(arguments.topology) if arguments.topology else data_mesh()
+    topology, shape = arguments.topology, arguments.config.mesh
+    mesh = tpu_mesh(topology, shape) if topology else make_mesh(shape)
     compiles = partial(_compiled, arguments.config, data, mesh)
     batch_size = arguments.config.batch_size
     if arguments.largest_batch:
@@ -97,6 +99,7 @@ def _facts(config: Config, compiled: Compiled, mesh: Mesh) -> dict[str, Any]:
         "batch": list(compiled.shape),
         "dtype": config.dtype,
         "parallel": config.parallel,
+        "mesh": dict(mesh.shape),
         "compile_seconds": compiled.seconds,
         "state_and_batch": compiled.arguments,
         "outputs": compiled.outputs,
@@ -118,6 +121,8 @@ def _facts(config: Config, compiled: Compiled, mesh: Mesh) -> dict[str, Any]:
 def _text(name: str, value: Any) -> str:
     """A fact as a cell of the table."""
     match name:
+        case "mesh":
+            return ",".join(f"{axis}={count}" for axis, count in value.items())
         case "batch":
             return "x".join(map(str, value))
         case "compile_seconds":

@@ -9,7 +9,7 @@ from checkpoints.preprocess import SequencePreprocess
 from train import dry_run
 from train.compile import Compiled, tpu_mesh
 from train.config import Config
-from train.parallel import data_mesh
+from train.mesh import make_mesh
 from train.plan import check_batch
 from train.preview import draw
 from train.recipes import DESCRIBED
@@ -28,7 +28,7 @@ def show(config: Config, recipe: str | None, picture: str | None, topology: str 
         picture: file for the first batch; None is one under runs/.
         topology: TPUs to compile for; None is the devices of this machine.
     """
-    mesh = tpu_mesh(topology) if topology else data_mesh()
+    mesh = tpu_mesh(topology, config.mesh) if topology else make_mesh(config.mesh)
     rehearsal = dry_run.rehearse(config)
     planned = rehearsal.plan
     for note in rehearsal.notes:

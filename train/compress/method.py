@@ -17,9 +17,10 @@ from checkpoints.card import Card
 from train.augment import Augmentation
 from train.config import OptimizerConfig
 from train.data import Dataset, train_batches
+from train.mesh import data_mesh
 from train.objective import Objective, supervised
 from train.optimizer import make_optimizer
-from train.parallel import data_mesh, parallelize
+from train.parallel import parallelize
 from train.report import Clock, Reporter
 from train.state import TrainState, create_state, published
 from train.step import make_train_step

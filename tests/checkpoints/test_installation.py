@@ -58,5 +58,5 @@ def test_of_a_wheel_the_libraries_are_named(wheel, extra, libraries):
 def test_only_extras_that_there_are_are_asked_for():
     sources = [path for name in ("checkpoints", "train") for path in (ROOT / name).rglob("*.py")]
     calls = {call for path in sources for call in CALL.findall(path.read_text())}
-    assert calls == {"gcs", "reference", "tensorflow", "tpu"}  # and those of loggers
+    assert calls == {"export", "gcs", "reference", "tensorflow", "tpu"}  # and those of loggers
     assert calls | {"tensorboard", "wandb"} <= EXTRAS.keys()

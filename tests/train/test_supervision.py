@@ -62,8 +62,9 @@ def test_a_failure_after_a_save_is_another_one_than_before(ended):
 
 
 SUPERVISOR = """
-import sys
+import signal, sys
 from train.supervision import supervised
+signal.signal({number}, signal.SIG_DFL)  # nohup has it ignored
 CHILD = "import signal, sys, time; signal.signal({number}, lambda *_: sys.exit(77)); " \\
         "print('ready', flush=True); time.sleep(60)"
 command = [sys.executable, "-c", CHILD]

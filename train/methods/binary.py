@@ -6,7 +6,8 @@ Wightman et al. 2021, https://arxiv.org/abs/2110.00476, section 4.1. Of examples
 two, both classes are there: q is 1 for each whose share is above a threshold (theirs is 0.2 in
 timm), so that a picture of a dog and a cat is a dog, and a cat.
 
->>> objective = on(mixup_or_cutmix(0.1, 1.0), binary(threshold=0.2))
+>>> mixing = train.methods.mixing.mixup_or_cutmix(0.1, 1.0)
+>>> objective = train.on(mixing, binary(threshold=0.2))
 """
 
 from typing import Any

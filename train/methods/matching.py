@@ -4,6 +4,9 @@ r"""A network learns what another one has inside, before it learns its answers.
 
 over stages s. It is how a part that was replaced learns to be as the part before: Matsubara et al.
 2022, "BottleFit", https://arxiv.org/abs/2201.02693, section 3, first stage.
+
+>>> whole = checkpoints.load("resnet8.digits")
+>>> objective = matching(whole.model, whole.variables, ["stage2", "stage3"])
 """
 
 from collections.abc import Sequence

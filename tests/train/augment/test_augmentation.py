@@ -19,6 +19,7 @@ GREY = Preprocess(image_size=8, crop_pct=1.0, mean=(0.5,), std=(0.5,))
 COLOUR = Preprocess(image_size=32, crop_pct=0.875, interpolation="bilinear")
 ARGUMENTS = {
     "affine": {"rotate": 20, "translate": 0.2, "scale": 0.3, "shear": 10},
+    "cutout": {"size": 4},
     "random_erasing": {"probability": 1, "noise": True},
     "color_jitter": {"hue": 0.2},
 }

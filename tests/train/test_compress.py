@@ -197,9 +197,10 @@ def test_the_command_writes_a_network_and_says_what_it_costs(tmp_path, capsys, m
 
 
 @pytest.mark.slow
-def test_a_sweep_draws_all_methods(tmp_path, capsys, monkeypatch):
+def test_a_sweep_draws_all_methods(loaded, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    options = ["--weights", WEIGHTS, "--sweep", "all.png", "--epochs", "0", "--json"]
+    checkpoints.save("tiny", loaded.variables, loaded.card)
+    options = ["--weights", "tiny", "--sweep", "all.png", "--epochs", "0", "--json"]
     assert main(["compress", *options]) == 0
     points = json.loads(capsys.readouterr().out)
     assert {"as it is", "ternary", "points:bits=2"} <= {point["method"] for point in points}

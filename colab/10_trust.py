@@ -101,12 +101,13 @@ _ = axes.set(xlabel="how sure", ylabel="how often right", title=f"error {curve.e
 # projected gradient descent (PGD).
 
 # %%
-count = 100
-raw = jnp.stack([jnp.asarray(test[i]["input"], jnp.float32) / 255 for i in range(count)])
+count = min(100, len(test))
+seen = jnp.stack([loaded.preprocess(test[i]["input"]) for i in range(count)])
 labels = jnp.asarray(answers.labels[:count])
 mean, std = (
     jnp.asarray(v).reshape(1, 1, 1, -1) for v in (loaded.preprocess.mean, loaded.preprocess.std)
 )
+raw = seen * std + mean
 
 
 @jax.jit
@@ -173,9 +174,12 @@ _ = axes.set(xlabel="largest change of a pixel", ylabel="accuracy", ylim=(0, 1.0
 # prove it, with an error of 0.1 %.
 
 # %%
-voting = partial(smoothing.votes, lambda x: score(x).argmax(-1), sigma=0.25, classes=10)
+voting = partial(
+    smoothing.votes, lambda x: score(x).argmax(-1), sigma=0.25, classes=answers.logits.shape[1]
+)
 votes = jax.jit(voting, static_argnames="count")
-few, places = raw[:50], jnp.arange(50)
+few = raw[:50]
+places = jnp.arange(len(few))
 chosen, counted = (
     np.asarray(votes(few, jax.random.key(n), places, count=count))
     for n, count in enumerate((100, 1000))

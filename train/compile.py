@@ -103,13 +103,13 @@ def tpu_mesh(topology: str, shape: str | None = None) -> Mesh:
             "compiling for TPUs needs libtpu, best in an environment of its own: "
             f"{installation.command('tpu')}"
         )
-    kind, _, shape = topology.partition(":")
-    if not kind or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)+", shape):
+    kind, _, chips = topology.partition(":")
+    if not kind or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*)+", chips):
         raise UsageError(
             f"`topology` must be a kind of TPU and the shape of a slice, such as {EXAMPLES}; got "
             f"{topology!r}"
         )
-    sides = [int(n) for n in shape.split("x")]
+    sides = [int(n) for n in chips.split("x")]
     options: dict[str, Any] = {}
     if math.prod(sides) < CHIPS_PER_HOST:
         options["chips_per_host_bounds"] = [*sides, 1][:3]

@@ -182,6 +182,8 @@ def test_a_page_that_shows_something_else_is_found_and_corrected(tmp_path):
 @pytest.mark.parametrize("name", RUNNING)
 def test_the_code_of_a_page_runs_and_prints_what_it_shows(name, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    if "efficientnet_lite0." in (DOCS / name).read_text():  # it runs longer than it compiles
+        environment.pop("XLA_FLAGS", None)
     run = subprocess.run(
         [sys.executable, "-m", "tests.docs.page", str(DOCS / name)],
         cwd=tmp_path,

